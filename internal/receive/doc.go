@@ -1,0 +1,2 @@
+// Package receive takes OTLP traces in: gRPC and HTTP on one port.
+package receive
