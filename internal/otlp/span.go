@@ -82,5 +82,5 @@ type Span struct {
 	Process  *Process
 	Scope    *Scope
 
-	attributes []byte // wire bytes of the span, from which Attributes, Events and Links are read on demand
+	wire []byte // protobuf of the span, from which Attributes, Events and Links are read on demand
 }
