@@ -1,0 +1,97 @@
+package supervise
+
+import (
+	"os"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Command is what to run.
+type Command struct {
+	// Path is the program as the user typed it. Without a slash it is looked up in PATH: that of Env.
+	Path string
+	// Args are the arguments without the program.
+	Args []string
+	// Env is the environment, nil for our own.
+	Env []string
+	// Stdin, Stdout and Stderr are handed over as they are, nil for our own.
+	Stdin, Stdout, Stderr *os.File
+	// NoSubreaper leaves the command's orphans to whom they would go without us. Its descendants are then not known.
+	NoSubreaper bool
+}
+
+// StartError is a command that could not be started.
+type StartError struct {
+	// Status is the exit status a shell gives: 127 when the command was not found, 126 when it cannot be executed.
+	Status int
+	// Err is one line that names the command and the cause.
+	Err error
+}
+
+// Error is Err's text.
+func (e *StartError) Error() string { return e.Err.Error() }
+
+// Unwrap is Err.
+func (e *StartError) Unwrap() error { return e.Err }
+
+// Outcome is how a command ended.
+type Outcome struct {
+	Code         int            // exit code; -1 for a signal
+	Signal       syscall.Signal // 0 when it exited
+	CoreDumped   bool
+	User, System time.Duration // CPU time of the command and of its descendants that were waited for
+	// MaxRSS is the peak resident memory in bytes of the command or of the largest of its descendants that were waited
+	// for; 0 when it is not known.
+	MaxRSS int64
+	End    time.Time
+}
+
+// Process is a running command. Its methods may be called from several goroutines.
+type Process struct {
+	pid     int
+	started time.Time
+	done    chan struct{}
+	outcome Outcome // written before done is closed
+
+	closing   chan struct{} // closed by Close
+	closeOnce sync.Once
+	closed    chan struct{} // closed when nothing of ours runs any more
+	system
+}
+
+// Start starts the command. From then on the signals we get are the command's, until [Process.Close]; where the system
+// has subreapers and the command does not forbid it, we are one. The error is a [*StartError].
+//
+// A subreaper's orphans look like children that were started by the program itself: one that supervises must not start
+// other processes at the same time and expect their exit status. With NoSubreaper it may.
+func Start(cmd Command) (*Process, error) {
+	p := &Process{done: make(chan struct{}), closing: make(chan struct{}), closed: make(chan struct{})}
+	if err := p.start(cmd); err != nil {
+		return nil, err
+	}
+	go p.watch()
+	return p, nil
+}
+
+// PID is the command's process id.
+func (p *Process) PID() int { return p.pid }
+
+// Started is when the command was started.
+func (p *Process) Started() time.Time { return p.started }
+
+// Done is closed when the command has ended.
+func (p *Process) Done() <-chan struct{} { return p.done }
+
+// Outcome waits for the end and tells how it was.
+func (p *Process) Outcome() Outcome {
+	<-p.done
+	return p.outcome
+}
+
+// Close ends the supervision: signals have their default effect again, orphans are no longer reaped. A command that
+// still runs is left alone and its end is not learned. A program that ends by [Exit] need not call it.
+func (p *Process) Close() {
+	p.closeOnce.Do(func() { close(p.closing) })
+	<-p.closed
+}
