@@ -1,0 +1,134 @@
+package timeline
+
+import (
+	"hash/maphash"
+
+	"forkspan.dev/forkspan/internal/otlp"
+)
+
+// groups are equal siblings of several ranks, drawn as one: each has a leader, which is the earliest, and followers chained to it.
+//
+//	Worker_0: Worker init          Worker_0 … 1: Worker init  ×2
+//	└ Worker_0: Load model    →    └ Load model               ×2
+//	Worker_1: Worker init
+//	└ Worker_1: Load model
+type groups struct {
+	f     *forest
+	shape []uint64 // of the tree below each node, the same for equal trees of two ranks
+	next  []int32  // the next member of a node's group; nil when nothing is grouped
+}
+
+// bucket is what members of a group have in common. nth tells several equal spans of one process apart.
+type bucket struct {
+	trace otlp.TraceID
+	shape uint64
+	base  string
+	nth   int
+}
+
+// groupRanks marks followers and chains them.
+func groupRanks(f *forest) *groups {
+	g := &groups{f: f}
+	bases := map[string]int{}
+	ranked := false
+	for i := range f.processes {
+		if base := f.processes[i].base; base != "" {
+			bases[base]++
+			ranked = ranked || bases[base] > 1
+		}
+	}
+	if !ranked {
+		return g
+	}
+	g.measureShapes()
+	g.next = make([]int32, len(f.nodes))
+	for i := range g.next {
+		g.next[i] = none
+	}
+	g.gather([][]int32{f.roots})
+	for _, at := range f.order {
+		n := &f.nodes[at]
+		if n.has(follower) || n.first == none {
+			continue
+		}
+		var families [][]int32
+		for member := at; member != none; member = g.next[member] {
+			var family []int32
+			for c := range f.children(member) {
+				family = append(family, c)
+			}
+			families = append(families, family)
+		}
+		g.gather(families)
+	}
+	return g
+}
+
+// measureShapes hashes names, outcomes and roles; the order of siblings does not count, since ranks differ in it.
+func (g *groups) measureShapes() {
+	seed := maphash.MakeSeed()
+	g.shape = make([]uint64, len(g.f.nodes))
+	for i := len(g.f.order) - 1; i >= 0; i-- {
+		at := g.f.order[i]
+		n := &g.f.nodes[at]
+		p := &g.f.processes[n.proc]
+		role := p.base
+		if role == "" {
+			role = p.Label
+		}
+		own := struct {
+			name, message, role string
+			status              otlp.StatusCode
+			kind                otlp.Kind
+			marks               mark
+			children            uint64
+		}{n.span.Name, n.span.Message, role, n.span.Status, n.span.Kind, n.marks & (unfinished | missingParent | cyclic), g.shape[at]}
+		g.shape[at] = maphash.Comparable(seed, own)
+		if n.parent != none {
+			g.shape[n.parent] += g.shape[at]
+		}
+	}
+}
+
+// gather groups the equal members of families, each the children of one parent. The families are those of a group, so that their
+// members correspond; the first is the leader's.
+func (g *groups) gather(families [][]int32) {
+	type occurrence struct {
+		bucket
+		name string
+	}
+	tails := map[bucket]int32{}
+	for _, family := range families {
+		seen := map[occurrence]int{}
+		for _, at := range family {
+			n := &g.f.nodes[at]
+			p := &g.f.processes[n.proc]
+			if p.base == "" && len(families) == 1 {
+				continue
+			}
+			b := bucket{trace: n.span.TraceID, shape: g.shape[at], base: p.base}
+			o := occurrence{b, p.Name}
+			b.nth = seen[o]
+			seen[o]++
+			if tail, ok := tails[b]; ok {
+				g.next[tail] = at
+				n.marks |= follower
+			}
+			tails[b] = at
+		}
+	}
+}
+
+// members returns the nodes that are drawn as the row of at.
+func (g *groups) members(at int32) []int32 {
+	members := []int32{at}
+	if g.next == nil {
+		return members
+	}
+	for m := g.next[at]; m != none; m = g.next[m] {
+		members = append(members, m)
+	}
+	return members
+}
+
+func (g *groups) grouped(at int32) bool { return g.next != nil && g.next[at] != none }

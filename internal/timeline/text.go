@@ -1,0 +1,394 @@
+package timeline
+
+import (
+	"encoding/hex"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/clipperhouse/displaywidth"
+
+	"forkspan.dev/forkspan/internal/otlp"
+)
+
+// TextOptions say how WriteText draws.
+type TextOptions struct {
+	Width   int  // columns; 0 means 100
+	Color   bool // ANSI colours
+	Unicode bool // box drawing and block characters, else ASCII
+}
+
+const (
+	defaultWidth = 100
+	leastWidth   = 40
+	leastLabel   = 16
+	gap          = 2 // columns between label, duration and bar
+	errorLines   = 4 // of one error's message
+)
+
+// WriteText draws the waterfall: an axis, then a line a row with its label, duration and bar, then what the marks mean.
+func (t *Timeline) WriteText(w io.Writer, opts TextOptions) error {
+	if opts.Width == 0 {
+		opts.Width = defaultWidth
+	}
+	d := &drawing{t: t, w: w, width: max(opts.Width, leastWidth), g: &asciiGlyphs, pen: pen{color: opts.Color}}
+	if opts.Unicode {
+		d.g = &unicodeGlyphs
+	}
+	d.measure()
+	if len(t.Rows) > 0 {
+		d.axis()
+	}
+	for i := range t.Rows {
+		d.heading(i)
+		d.row(i)
+		if len(d.pen.buf) > 1<<15 {
+			if err := d.flush(); err != nil {
+				return err
+			}
+		}
+	}
+	d.notes()
+	return d.flush()
+}
+
+// drawing is a waterfall on its way to the terminal.
+type drawing struct {
+	t     *Timeline
+	w     io.Writer
+	g     *glyphs
+	pen   pen
+	width int
+
+	label, duration int // columns
+	scale           scale
+	last            []bool // by depth: the row drawn latest there was the last of its siblings
+}
+
+func (d *drawing) flush() error {
+	_, err := d.w.Write(d.pen.buf)
+	d.pen.buf = d.pen.buf[:0]
+	return err
+}
+
+// measure shares the width out: labels get what they need up to half of it.
+func (d *drawing) measure() {
+	label := leastLabel
+	for i := range d.t.Rows {
+		r := &d.t.Rows[i]
+		d.duration = max(d.duration, columnsOf(d.durationOf(r)))
+		need := 0
+		if r.Kind != RequestsRow {
+			need = d.guideColumns(r.Depth)
+		}
+		for _, p := range d.labelOf(r) {
+			need += columnsOf(p.text)
+		}
+		label = max(label, need)
+	}
+	d.duration = max(d.duration, 5)
+	most := max(leastLabel, (d.width-d.duration-2*gap)/2)
+	d.label = min(label, most)
+	d.scale = scale{d.t.Start, d.t.End, d.width - d.label - d.duration - 2*gap}
+}
+
+func (d *drawing) axis() {
+	from := len(d.pen.buf)
+	d.pen.pad(d.label + d.duration + 2*gap)
+	axis := d.scale.axis()
+	if d.g == &asciiGlyphs {
+		axis = strings.ReplaceAll(axis, "µ", "u")
+	}
+	d.pen.put(dim, axis)
+	d.pen.endLine(from)
+}
+
+// heading names the trace where another one begins, when there are several.
+func (d *drawing) heading(i int) {
+	at := d.t.Rows[i].Trace
+	if len(d.t.Traces) < 2 || at < 0 || i > 0 && d.t.Rows[i-1].Trace == at {
+		return
+	}
+	tr := d.t.Traces[at]
+	d.pen.put(bold, "trace "+hex.EncodeToString(tr.ID[:]))
+	d.pen.put(dim, "  "+plural(tr.Spans, "span"))
+	d.pen.buf = append(d.pen.buf, '\n')
+}
+
+// part is a piece of a label. The flexible ones give way when the column is too narrow.
+type part struct {
+	style    style
+	text     string
+	flexible bool
+}
+
+// labelOf is a row's label without its guides.
+func (d *drawing) labelOf(r *Row) []part {
+	name := plain
+	if r.Context {
+		name = dim
+	}
+	if r.Kind == RequestsRow {
+		parts := []part{{style: requests, text: plural(r.Count, "request"), flexible: true}}
+		if r.Errors > 0 {
+			parts = append(parts, part{style: red, text: ", " + FormatCount(int64(r.Errors)) + " failed"})
+		}
+		return parts
+	}
+	parts := make([]part, 0, 8)
+	switch {
+	case r.MissingParent:
+		parts = append(parts, part{style: dim, text: d.g.missing})
+	case r.Cycle:
+		parts = append(parts, part{style: yellow, text: d.g.cycle})
+	}
+	if r.Status == otlp.StatusError {
+		parts = append(parts, part{style: boldRed, text: d.g.failed})
+		name = red
+	}
+	if r.Prefix != "" {
+		prefix := Clean(r.Prefix)
+		if d.g == &asciiGlyphs {
+			prefix = strings.ReplaceAll(prefix, " … ", d.g.to)
+		}
+		parts = append(parts, part{style: hue(r.Process), text: prefix + ": ", flexible: true})
+	}
+	parts = append(parts, part{style: name, text: Clean(r.Name), flexible: true})
+	if r.Kind == GroupRow {
+		parts = append(parts, part{style: bold, text: " " + d.g.times + strconv.Itoa(r.Count)})
+	}
+	if r.Unfinished {
+		parts = append(parts, part{style: yellow, text: " unfinished"})
+	}
+	if r.Hidden > 0 {
+		parts = append(parts, part{style: dim, text: " +" + FormatCount(int64(r.Hidden))})
+	}
+	return parts
+}
+
+func (d *drawing) durationOf(r *Row) string {
+	text := ""
+	switch {
+	case r.Kind == SpanRow:
+		text = FormatDuration(r.Duration)
+	case r.Kind == RequestsRow && r.Count == 1:
+		text = FormatDuration(r.Duration)
+	default:
+		text = formatRange(r.Shortest, r.Duration, d.g.dash)
+	}
+	if d.g == &asciiGlyphs {
+		text = strings.ReplaceAll(text, "µ", "u")
+	}
+	return text
+}
+
+// row draws a row, and below it the error that began there.
+func (d *drawing) row(i int) {
+	r := &d.t.Rows[i]
+	d.last = append(d.last[:min(len(d.last), r.Depth)], r.Last)
+	from := len(d.pen.buf)
+	used := d.guides(r.Depth)
+
+	parts := d.labelOf(r)
+	fixed := 0
+	for _, p := range parts {
+		if !p.flexible {
+			fixed += columnsOf(p.text)
+		}
+	}
+	room := max(0, d.label-used-fixed)
+	for _, p := range parts {
+		text := p.text
+		if p.flexible {
+			text = truncate(text, room, d.g.ellipsis)
+			room -= columnsOf(text)
+		}
+		d.pen.put(p.style, text)
+		used += columnsOf(text)
+	}
+	duration := d.durationOf(r)
+	d.pen.pad(d.label - used + gap + d.duration - columnsOf(duration))
+	switch {
+	case r.Context:
+		d.pen.put(dim, duration)
+	case r.Critical:
+		d.pen.put(bold, duration)
+	default:
+		d.pen.put(plain, duration)
+	}
+	d.pen.pad(gap)
+	d.pen.put(d.barStyle(r), d.barOf(r))
+	d.pen.endLine(from)
+	if r.ErrorType != "" || r.ErrorMessage != "" {
+		d.failure(i)
+	}
+}
+
+// barOf is a row's bar; requests that lie outside the drawn window have room for their median beside the arrow.
+func (d *drawing) barOf(r *Row) string {
+	bar := d.scale.bar(r, d.g)
+	if r.Kind == RequestsRow && r.Count > 1 {
+		median := "median " + FormatDuration(r.Median)
+		if d.g == &asciiGlyphs {
+			median = strings.ReplaceAll(median, "µ", "u")
+		}
+		blank := columnsOf(bar) - columnsOf(strings.TrimLeft(bar, " "))
+		if blank > columnsOf(median)+1 {
+			bar = median + bar[columnsOf(median):]
+		}
+	}
+	return bar
+}
+
+func (d *drawing) barStyle(r *Row) style {
+	switch {
+	case r.Status == otlp.StatusError && r.Kind != RequestsRow:
+		return red
+	case r.Context:
+		return dim
+	case r.SpanKind == otlp.KindServer && r.Trace < 0:
+		return requests
+	}
+	return hue(r.Process)
+}
+
+// guides draws the lines of the tree that lead to a row and returns their columns.
+func (d *drawing) guides(depth int) int {
+	if depth == 0 {
+		return 0
+	}
+	first := 1
+	if most := d.deepest(); depth > most {
+		first = depth
+		text := d.g.deep + strconv.Itoa(depth) + " "
+		d.pen.put(dim, text)
+		d.pen.pad(d.guideColumns(depth) - columnsOf(text) - 2)
+	}
+	var b strings.Builder
+	for level := first; level < depth; level++ {
+		if d.last[level] {
+			b.WriteString(d.g.blank)
+		} else {
+			b.WriteString(d.g.pipe)
+		}
+	}
+	if d.last[depth] {
+		b.WriteString(d.g.corner)
+	} else {
+		b.WriteString(d.g.tee)
+	}
+	d.pen.put(dim, b.String())
+	return d.guideColumns(depth)
+}
+
+// deepest is the deepest level whose guides are drawn one by one; below it the level is a number, or names would have no room.
+func (d *drawing) deepest() int { return max(6, d.width/8) }
+
+func (d *drawing) guideColumns(depth int) int {
+	most := d.deepest()
+	if depth <= most {
+		return 2 * depth
+	}
+	return 2 * most
+}
+
+// failure draws an error's type and message on lines of their own, across the whole width.
+func (d *drawing) failure(i int) {
+	r := &d.t.Rows[i]
+	text := Clean(strings.TrimSpace(r.ErrorMessage))
+	if r.ErrorType != "" && !strings.HasPrefix(text, r.ErrorType) {
+		text = strings.TrimSuffix(Clean(r.ErrorType)+": "+text, ": ")
+	}
+	var guide strings.Builder
+	shown := min(r.Depth, d.deepest())
+	for level := 1; level <= shown && r.Depth == shown; level++ {
+		if d.last[level] {
+			guide.WriteString(d.g.blank)
+		} else {
+			guide.WriteString(d.g.pipe)
+		}
+	}
+	for columnsOf(guide.String()) < 2*shown {
+		guide.WriteString(d.g.blank)
+	}
+	if i+1 < len(d.t.Rows) && d.t.Rows[i+1].Depth > r.Depth {
+		guide.WriteString(d.g.pipe)
+	} else {
+		guide.WriteString(d.g.blank)
+	}
+	for _, line := range wrap(text, d.width-columnsOf(guide.String()), errorLines, d.g.ellipsis) {
+		from := len(d.pen.buf)
+		d.pen.put(dim, guide.String())
+		d.pen.put(red, line)
+		d.pen.endLine(from)
+	}
+}
+
+// notes ends the drawing with what was left out and what the marks mean.
+func (d *drawing) notes() {
+	var missing, cycle bool
+	for i := range d.t.Rows {
+		missing = missing || d.t.Rows[i].MissingParent
+		cycle = cycle || d.t.Rows[i].Cycle
+	}
+	note := func(text string) {
+		d.pen.put(dim, text)
+		d.pen.buf = append(d.pen.buf, '\n')
+	}
+	if d.t.Hidden > 0 {
+		note(d.g.ellipsis + " " + FormatCount(int64(d.t.Hidden)) + " more " + noun(d.t.Hidden, "row") + ": --depth, --min-duration, --all")
+	}
+	if missing {
+		note(d.g.missing + "its parent span is not here")
+	}
+	if cycle {
+		note(d.g.cycle + "its parents lead back to it")
+	}
+}
+
+func noun(n int, word string) string {
+	if n == 1 {
+		return word
+	}
+	return word + "s"
+}
+
+func plural(n int, word string) string { return FormatCount(int64(n)) + " " + noun(n, word) }
+
+// columnsOf is how many columns a terminal gives a text.
+func columnsOf(s string) int { return displaywidth.String(s) }
+
+// truncate cuts s to at most columns, with tail as its end where something was cut off.
+func truncate(s string, columns int, tail string) string {
+	if columnsOf(s) <= columns {
+		return s
+	}
+	if columns <= columnsOf(tail) {
+		tail = ""
+	}
+	return displaywidth.TruncateString(s, columns, tail)
+}
+
+// wrap breaks text into lines of at most columns, at blanks where it can, and cuts it after most lines.
+func wrap(text string, columns, most int, ellipsis string) []string {
+	columns = max(columns, 10)
+	var lines []string
+	for text != "" {
+		if columnsOf(text) <= columns {
+			return append(lines, text)
+		}
+		if len(lines) == most-1 {
+			return append(lines, truncate(text, columns, ellipsis))
+		}
+		line := truncate(text, columns, "")
+		if at := strings.LastIndexByte(line, ' '); at > len(line)/2 && text[len(line)] != ' ' {
+			line = line[:at]
+		}
+		if line == "" {
+			return lines
+		}
+		lines = append(lines, line)
+		text = strings.TrimLeft(text[len(line):], " ")
+	}
+	return lines
+}

@@ -1,0 +1,111 @@
+package timeline
+
+import (
+	"forkspan.dev/forkspan/internal/otlp"
+)
+
+// Options of Build. The zero value draws start-up with requests as one line and equal ranks as one row.
+type Options struct {
+	// AmbientParents are the spans whose context the environment of the processes carried: server spans directly below one of
+	// them are requests of their own, never part of start-up.
+	AmbientParents []otlp.SpanID
+
+	Start int64 // of the command, Unix nanoseconds; 0 means that of the first span
+	Ready int64 // when the command was ready, Unix nanoseconds; 0 when nobody knows
+
+	All          bool // every row: requests, ranks one by one, everything after start-up
+	NoGroup      bool // ranks one by one
+	ListRequests bool // requests row by row
+
+	MaxDepth     int    // levels; 0 for no limit
+	MinDuration  int64  // nanoseconds; shorter spans are left out
+	Process      string // part of a process's label, role, service or pid; others are left out
+	ErrorsOnly   bool   // spans that failed
+	CriticalPath bool   // spans that decided when start-up was over
+
+	MaxRows int // the longest and the failed are kept; 0 for no limit
+}
+
+func (o *Options) filtering() bool {
+	return o.MinDuration > 0 || o.Process != "" || o.ErrorsOnly || o.CriticalPath
+}
+
+// Timeline is a laid-out set of traces.
+type Timeline struct {
+	Start, End int64 // drawn window, Unix nanoseconds
+	Traces     []Trace
+	Processes  []Process // the lanes, by their first span
+	Rows       []Row     // each parent before its children
+	Hidden     int       // rows left out by MaxDepth and MaxRows
+	Spans      int       // distinct spans that were given
+	Requests   int
+}
+
+// Trace is a heading: rows of one trace follow each other. Requests have a row of their own instead.
+type Trace struct {
+	ID    otlp.TraceID
+	Spans int
+	Rows  int // drawn
+}
+
+// RowKind tells what a row stands for.
+type RowKind uint8
+
+// The kinds of rows.
+const (
+	SpanRow     RowKind = iota // one span
+	GroupRow                   // equal spans of several ranks
+	RequestsRow                // all requests
+)
+
+// Row is one line of a drawing. Texts are as the spans brought them: whoever draws them makes them harmless.
+type Row struct {
+	Kind    RowKind
+	Trace   int // index into Timeline.Traces; -1 for requests
+	Depth   int
+	Last    bool // no sibling follows: a drawer ends the guide of this depth here
+	Process int  // index into Timeline.Processes; -1 for requests
+	Prefix  string
+	Name    string
+	Count   int // members of a group, or requests; else 1
+
+	Start, End             int64 // Unix nanoseconds; of a group from the earliest start to the latest end
+	CommonStart, CommonEnd int64 // when all members of a group ran; equal to Start and End for a span
+
+	Duration int64 // nanoseconds, the longest of a group; negative for a span that ended before it started
+	Shortest int64 // the shortest of a group; equal to Duration for a span
+	Median   int64 // of requests
+	Self     int64 // nanoseconds while no child ran
+
+	SpanKind     otlp.Kind
+	Status       otlp.StatusCode
+	Errors       int    // failed requests
+	ErrorType    string // where an error originated: its exception's type, may be empty
+	ErrorMessage string // and message; both empty on the spans it passed through
+
+	Unfinished    bool // no end is known; End is the last sign of life
+	MissingParent bool // has a parent that never arrived
+	Cycle         bool // its parents form a cycle, cut here
+	Critical      bool // on the critical path
+	Context       bool // does not match the filter, something below it does
+	Hidden        int  // rows below it that are left out
+
+	Span    *otlp.Span   // the span, or the earliest of a group; nil for requests
+	Members []*otlp.Span // of a group
+}
+
+// Build lays spans out. Spans may come in any order, with duplicates (unfinished and finished records of one span), without
+// their parents, with equal ids in different processes and with parents in a cycle. The rows refer to spans.
+func Build(spans []otlp.Span, opts Options) *Timeline {
+	f := grow(spans, opts)
+	t := &Timeline{Processes: f.processes, Spans: len(f.nodes), Requests: len(f.requests)}
+	t.Start, t.End = f.window(opts)
+	f.markCritical(t.End)
+	g := &groups{f: f}
+	if !opts.All && !opts.NoGroup && !opts.CriticalPath {
+		g = groupRanks(f)
+	}
+	b := &builder{f: f, g: g, t: t, opts: opts, errors: map[int32]spanError{}}
+	b.build()
+	return t
+}
