@@ -29,15 +29,15 @@ func Args(args []string) []string {
 var patterns = sync.OnceValue(func() (p struct{ userinfo, token, name, value *regexp.Regexp }) {
 	p.userinfo = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://)[^/\s:@"']*:[^/\s"']*@`)
 	p.token = regexp.MustCompile(`\b(?:` + strings.Join([]string{
-		`sk-[A-Za-z0-9_-]{12,}`,                               // OpenAI, Anthropic and many servers after them
-		`hf_[A-Za-z0-9]{12,}`,                                 // Hugging Face
-		`gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\w{16,}`,       // GitHub
-		`glpat-[A-Za-z0-9_-]{16,}`,                            // GitLab
-		`xox[abeprs]-[A-Za-z0-9-]{10,}`,                       // Slack
-		`nvapi-[A-Za-z0-9_-]{16,}`,                            // NVIDIA
-		`npm_[A-Za-z0-9]{16,}`,                                // npm
-		`AIza[A-Za-z0-9_-]{30,}`,                              // Google
-		`(?:AKIA|ASIA)[A-Z0-9]{16}`,                           // AWS access key
+		`sk-[A-Za-z0-9_-]{12,}`,                                // OpenAI, Anthropic and many servers after them
+		`hf_[A-Za-z0-9]{12,}`,                                  // Hugging Face
+		`gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\w{16,}`,        // GitHub
+		`glpat-[A-Za-z0-9_-]{16,}`,                             // GitLab
+		`xox[abeprs]-[A-Za-z0-9-]{10,}`,                        // Slack
+		`nvapi-[A-Za-z0-9_-]{16,}`,                             // NVIDIA
+		`npm_[A-Za-z0-9]{16,}`,                                 // npm
+		`AIza[A-Za-z0-9_-]{30,}`,                               // Google
+		`(?:AKIA|ASIA)[A-Z0-9]{16}`,                            // AWS access key
 		`eyJ[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*`, // JSON web token
 	}, "|") + `)|-----BEGIN [A-Z ]*PRIVATE KEY-----(?s:.*?)(?:-----END [A-Z ]*PRIVATE KEY-----|$)` +
 		`|(?i:\b(?:bearer|basic)\s+)[A-Za-z0-9+/=._~-]{8,}`)
