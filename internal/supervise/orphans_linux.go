@@ -1,47 +1,62 @@
 package supervise
 
 import (
-	"bytes"
 	"os"
-	"strconv"
-	"strings"
 	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// maxRSSUnit is the unit of ru_maxrss in bytes.
-const maxRSSUnit = 1024
-
-// adopt makes us the parent of the command's orphans.
-func (p *Process) adopt() bool {
-	return unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == nil
+// orphans is what we do about adopted processes.
+type orphans struct {
+	subreaper bool
+	others    map[int]bool // children of ours that are not the command's, by pid
 }
 
-// reapOrphans takes the status of adopted processes that have ended. It tells whether no child is left at all, which,
-// with no child of anybody else's, means no descendant.
-func (p *Process) reapOrphans() (none bool) {
-	if !p.subreaper && os.Getpid() != 1 {
-		return false
+// adopt makes us the parent of the command's orphans. PID 1 is that anyway.
+func (p *Process) adopt(allowed bool) {
+	p.subreaper = os.Getpid() == 1 || allowed && unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == nil
+	p.others = map[int]bool{}
+	for _, pid := range children(os.Getpid()) {
+		p.others[pid] = true
 	}
+}
+
+// reapOrphans takes the status of adopted processes that have ended and tells whether no other is left.
+func (p *Process) reapOrphans() (none bool) {
+	if !p.subreaper {
+		return true
+	}
+	family.Lock()
+	defer family.Unlock()
 	for {
 		pid, err := zombie()
 		switch {
 		case err == unix.EINTR:
-		case err != nil:
-			return true // ECHILD
-		case pid == 0 || pid == p.pid && !p.ended():
-			return false // the command is for poll, which is called again: its end sends a SIGCHLD
-		default:
+		case err == unix.ECHILD:
+			return true
+		case err != nil || pid == 0:
+			return len(p.others) > 0 && len(p.adopted()) == 0
+		case p.isOrphan(pid), p.others[pid] && os.Getpid() == 1:
 			_, _ = syscall.Wait4(pid, nil, syscall.WNOHANG, nil)
+		default: // not ours to take, and it hides those behind it
+			for _, pid := range children(os.Getpid()) {
+				if p.isOrphan(pid) {
+					_, _ = syscall.Wait4(pid, nil, syscall.WNOHANG, nil)
+				}
+			}
+			return len(p.others) > 0 && len(p.adopted()) == 0
 		}
 	}
 }
 
-// zombie finds a child that has ended and leaves it as it is; 0 when there are only living ones.
+// isOrphan tells whether a child of ours is one that we have adopted.
+func (p *Process) isOrphan(pid int) bool { return !p.others[pid] && !family.commands[pid] }
+
+// zombie finds a child that has ended and leaves it as it is; 0 when all of them live.
 func zombie() (int, error) {
-	// The kernel's siginfo for a child: pid is the first of the union, which on 64-bit systems is aligned to 8.
+	// The kernel's siginfo about a child. Its pid is the first of a union, which on 64-bit systems is aligned to 8.
 	var info struct {
 		head [3]int32
 		_    int32
@@ -52,36 +67,58 @@ func zombie() (int, error) {
 	return int(info.pid), err
 }
 
-// hasStopped tells whether the command is stopped at this moment.
-func (p *Process) hasStopped() bool {
-	return processState(p.pid) == 'T'
-}
-
-// processState is the state letter of /proc/PID/stat, 0 for a process that is gone. It stands after the name, which is
-// in parentheses and may contain some.
-func processState(pid int) byte {
-	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return 0
+// adopted lists the living children that came to us as orphans of the command.
+func (p *Process) adopted() []int {
+	if !p.subreaper {
+		return nil
 	}
-	end := bytes.LastIndexByte(stat, ')')
-	if end < 0 || end+2 >= len(stat) {
-		return 0
-	}
-	return stat[end+2]
-}
-
-// peakRSS is our own peak resident memory in bytes. (getrusage would count that of the program before our exec.)
-func peakRSS() int64 {
-	status, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		return 0
-	}
-	for line := range strings.Lines(string(status)) {
-		if value, ok := strings.CutPrefix(line, "VmHWM:"); ok {
-			kib, _ := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 10, 64)
-			return kib << 10
+	var list []int
+	for _, pid := range children(os.Getpid()) {
+		if p.isOrphan(pid) && alive(pid) {
+			list = append(list, pid)
 		}
 	}
-	return 0
+	return list
+}
+
+// signalAdopted sends signals to the adopted processes that sent does not hold yet, and adds them. Only children are
+// signalled: their pid cannot become another process's before we reap them. Theirs will be ours when they have ended.
+func (p *Process) signalAdopted(sent map[int]bool, signals ...syscall.Signal) {
+	family.Lock()
+	defer family.Unlock()
+	for _, pid := range p.adopted() {
+		if sent[pid] {
+			continue
+		}
+		sent[pid] = true
+		for _, sig := range signals {
+			_ = syscall.Kill(pid, sig) // fails for a process that has become another user's: it stays
+		}
+	}
+}
+
+// askAdopted sends TERM to the adopted processes that asked does not hold yet, and adds them.
+func (p *Process) askAdopted(asked map[int]bool) {
+	p.signalAdopted(asked, unix.SIGTERM, unix.SIGCONT) // a stopped process would not take TERM alone
+}
+
+func (p *Process) killAdopted() { p.signalAdopted(map[int]bool{}, unix.SIGKILL) }
+
+// descendants lists the adopted processes and all below them.
+func (p *Process) descendants() []Descendant {
+	family.Lock()
+	defer family.Unlock()
+	var list []Descendant
+	self := os.Getpid()
+	for _, pid := range p.adopted() {
+		list = append(list, Descendant{PID: pid, Parent: self, Name: programName(pid)})
+	}
+	for i := 0; i < len(list); i++ { // list grows as it is read
+		for _, pid := range children(list[i].PID) {
+			if alive(pid) {
+				list = append(list, Descendant{PID: pid, Parent: list[i].PID, Name: programName(pid)})
+			}
+		}
+	}
+	return list
 }

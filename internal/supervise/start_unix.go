@@ -13,16 +13,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// family keeps apart the children of this process: commands, each of which has one Process that waits for it, and
+// orphans, which anyone may reap.
+var family = struct {
+	sync.Mutex              // held from a fork until its pid is in commands, and while a child is reaped or signalled
+	commands   map[int]bool // those not reaped yet, by pid
+}{commands: map[int]bool{}}
+
 // system is the part of a Process that Unix systems share.
 type system struct {
-	mu     sync.Mutex // held while the pid is used or given up
-	reaped bool       // the pid may be another process's by now
-
-	signals   chan os.Signal // everything we get and may pass on
-	children  chan os.Signal // SIGCHLD
-	subreaper bool
-	ownRSS    int64         // bytes: our peak when the command had been started
-	hurry     chan struct{} // closed by a signal that came after the command's end
+	signals chan os.Signal // what is for the command
+	wake    chan os.Signal // SIGCHLD; and what is only taken so that it does not end us
+	ownRSS  int64          // bytes: our peak when the command had been started
+	orphans
 }
 
 func (p *Process) start(cmd Command) error {
@@ -34,28 +37,29 @@ func (p *Process) start(cmd Command) error {
 	if err != nil {
 		return err
 	}
-	p.hurry = make(chan struct{})
-	p.children = make(chan os.Signal, 1) // one is enough: each wake-up looks at everything
 	p.signals = make(chan os.Signal, 128)
-	if !cmd.NoSubreaper {
-		p.subreaper = p.adopt()
-	}
-	signal.Notify(p.children, unix.SIGCHLD)
+	p.wake = make(chan os.Signal, 1) // one is enough: each time everything is looked at
+	family.Lock()
+	defer family.Unlock()
+	p.adopt(!cmd.NoSubreaper)
+	// PIPE and XFSZ are about what we write ourselves: the write fails, and that is all.
+	signal.Notify(p.wake, unix.SIGCHLD, unix.SIGPIPE, unix.SIGXFSZ)
 	signal.Notify(p.signals, passedOn()...)
 	p.started = time.Now()
-	p.pid, err = fork(cmd, file, env)
+	p.pid, err = forkExec(cmd, file, env)
 	if err != nil {
-		signal.Stop(p.children)
+		signal.Stop(p.wake)
 		signal.Stop(p.signals)
 		return startError(cmd.Path, file, errnoOf(err))
 	}
+	family.commands[p.pid] = true
 	p.ownRSS = peakRSS()
 	return nil
 }
 
-// fork starts file with our descriptors, process group, signal mask and limits. A text the kernel takes for no program
-// runs under /bin/sh.
-func fork(cmd Command, file string, env []string) (int, error) {
+// forkExec starts file with our descriptors, process group, signal mask and limits. A text that the kernel does not take
+// for a program runs under /bin/sh.
+func forkExec(cmd Command, file string, env []string) (int, error) {
 	argv := slices.Concat([]string{cmd.Path}, cmd.Args)
 	attr := &syscall.ProcAttr{
 		Env:   env,

@@ -54,9 +54,12 @@ type Process struct {
 	done    chan struct{}
 	outcome Outcome // written before done is closed
 
-	closing   chan struct{} // closed by Close
-	closeOnce sync.Once
-	closed    chan struct{} // closed when nothing of ours runs any more
+	alone       chan struct{} // closed when the command has ended and nothing it started is left, or known
+	interrupted chan struct{} // see Interrupted
+	closing     chan struct{} // closed by Close
+	closed      chan struct{} // closed when nothing of ours runs any more
+
+	aloneOnce, interruptOnce, closeOnce sync.Once
 	system
 }
 
@@ -66,7 +69,10 @@ type Process struct {
 // A subreaper's orphans look like children that were started by the program itself: one that supervises must not start
 // other processes at the same time and expect their exit status. With NoSubreaper it may.
 func Start(cmd Command) (*Process, error) {
-	p := &Process{done: make(chan struct{}), closing: make(chan struct{}), closed: make(chan struct{})}
+	p := &Process{}
+	for _, c := range []*chan struct{}{&p.done, &p.alone, &p.interrupted, &p.closing, &p.closed} {
+		*c = make(chan struct{})
+	}
 	if err := p.start(cmd); err != nil {
 		return nil, err
 	}
@@ -82,6 +88,15 @@ func (p *Process) Started() time.Time { return p.started }
 
 // Done is closed when the command has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
+
+func (p *Process) ended() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
 
 // Outcome waits for the end and tells how it was.
 func (p *Process) Outcome() Outcome {

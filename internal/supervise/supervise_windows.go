@@ -53,7 +53,7 @@ func startError(name string, err error) error {
 	return &StartError{status, fmt.Errorf("run %q: %w", name, err)}
 }
 
-// watch waits for the command's end. Close does not cut the wait short: it only stops what we take from the command.
+// watch waits for the end and takes interrupts, until Close.
 func (p *Process) watch() {
 	defer close(p.closed)
 	defer signal.Stop(p.signals)
@@ -64,15 +64,31 @@ func (p *Process) watch() {
 			p.outcome.Code, p.outcome.User, p.outcome.System = state.ExitCode(), state.UserTime(), state.SystemTime()
 		}
 		close(p.done)
+		close(p.alone)
 	}()
-	<-p.closing
+	for {
+		select {
+		case <-p.signals:
+			if p.ended() {
+				signal.Stop(p.signals)
+				p.interruptOnce.Do(func() { close(p.interrupted) })
+			}
+		case <-p.closing:
+			return
+		}
+	}
 }
 
-// Terminate ends the command at once: Windows has no TERM.
-func (p *Process) Terminate(time.Duration) Outcome {
+// askToEnd ends the command: Windows has no TERM.
+func (p *Process) askToEnd() { p.kill() }
+
+func (p *Process) kill() {
 	_ = p.process.Kill() // fails when it has ended by itself
-	return p.Outcome()
 }
+
+func (p *Process) askAdopted(map[int]bool)   {}
+func (p *Process) killAdopted()              {}
+func (p *Process) descendants() []Descendant { return nil }
 
 // endBySignal returns: there are no signals to end by.
 func endBySignal(syscall.Signal) {}

@@ -40,10 +40,14 @@ func endBySignal(sig syscall.Signal) {
 	}
 }
 
-// adopt is false: there are no subreapers.
-func (p *Process) adopt() bool { return false }
+// orphans is nothing: there are no subreapers.
+type orphans struct{}
 
-func (p *Process) reapOrphans() (none bool) { return false }
+func (p *Process) adopt(bool)                {}
+func (p *Process) reapOrphans() (none bool)  { return true }
+func (p *Process) askAdopted(map[int]bool)   {}
+func (p *Process) killAdopted()              {}
+func (p *Process) descendants() []Descendant { return nil }
 
 // hasStopped is asked just after the command was seen to stop.
 func (p *Process) hasStopped() bool { return true }

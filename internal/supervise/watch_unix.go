@@ -14,67 +14,84 @@ import (
 // watch passes signals on and learns of the command's stops and of its end, until Close.
 func (p *Process) watch() {
 	defer close(p.closed)
-	defer signal.Stop(p.children)
+	defer signal.Stop(p.wake)
 	defer signal.Stop(p.signals)
+	defer p.release()
 	resumed := false // we stopped with the command, and the CONT that woke us has not been seen yet
 	p.poll()         // a SIGCHLD may have come before it was asked for
 	for {
 		select {
-		case <-p.children:
+		case <-p.wake:
 			if sig := p.poll(); sig != 0 && p.hasStopped() {
 				resumed = stopSelf(sig)
 			}
-		case sig := <-p.signals:
-			sig0 := sig.(syscall.Signal)
-			if sig0 == unix.SIGCONT && resumed && !p.hasStopped() {
-				resumed = false // the CONT was for the whole group: the command has had its own
+		case s := <-p.signals:
+			sig := s.(syscall.Signal)
+			if sig == unix.SIGCONT && resumed && !p.hasStopped() {
+				resumed = false // it was for the whole group: the command has had its own
 				continue
 			}
-			p.pass(sig0)
+			p.pass(sig)
 		case <-p.closing:
 			return
 		}
 	}
 }
 
-// poll takes what the system has to tell about the command and reaps orphans. It returns the signal that stopped the
-// command, if it is stopped now.
+// poll takes what the system has to tell about the command and reaps orphans. It returns the signal by which the
+// command has stopped, 0 when it has not.
 func (p *Process) poll() (stopped syscall.Signal) {
-	for !p.ended() {
-		var status syscall.WaitStatus
-		var usage syscall.Rusage
-		p.mu.Lock()
-		pid, err := syscall.Wait4(p.pid, &status, syscall.WNOHANG|syscall.WUNTRACED|syscall.WCONTINUED, &usage)
-		p.reaped = err == nil && pid == p.pid && (status.Exited() || status.Signaled()) || err == syscall.ECHILD
-		p.mu.Unlock()
-		switch {
-		case err == syscall.EINTR:
-			continue
-		case p.reaped:
-			p.end(status, usage)
-		case pid == 0:
-			p.reapOrphans()
-			return stopped
-		case status.Stopped():
-			stopped = status.StopSignal()
-		default:
-			stopped = 0
+	for more := !p.ended(); more; {
+		var event syscall.Signal
+		if event, more = p.wait(); more {
+			stopped = event
 		}
 	}
-	p.reapOrphans()
-	return 0
-}
-
-func (p *Process) ended() bool {
-	select {
-	case <-p.done:
-		return true
-	default:
-		return false
+	if p.reapOrphans() && p.ended() {
+		p.aloneOnce.Do(func() { close(p.alone) })
 	}
+	return stopped
 }
 
-func (p *Process) end(status syscall.WaitStatus, usage syscall.Rusage) {
+// wait takes one event of the command, if there is one: a stop, with its signal, a continuation or the end.
+func (p *Process) wait() (stopped syscall.Signal, ok bool) {
+	var status syscall.WaitStatus
+	var usage syscall.Rusage
+	family.Lock()
+	defer family.Unlock()
+	pid, err := syscall.Wait4(p.pid, &status, syscall.WNOHANG|syscall.WUNTRACED|syscall.WCONTINUED, &usage)
+	switch {
+	case err == syscall.EINTR:
+		return 0, true
+	case err != nil: // somebody else in this process has taken the status
+		p.end(Outcome{Code: 1, End: time.Now()})
+		return 0, false
+	case pid == 0:
+		return 0, false
+	case status.Stopped():
+		return status.StopSignal(), true
+	case status.Continued():
+		return 0, true
+	}
+	p.end(p.outcomeOf(status, usage))
+	return 0, false
+}
+
+// end makes the outcome known. The pid may be another process's from now on. The caller holds family.
+func (p *Process) end(o Outcome) {
+	delete(family.commands, p.pid)
+	p.outcome = o
+	close(p.done)
+}
+
+// release gives a command up that still runs.
+func (p *Process) release() {
+	family.Lock()
+	defer family.Unlock()
+	delete(family.commands, p.pid)
+}
+
+func (p *Process) outcomeOf(status syscall.WaitStatus, usage syscall.Rusage) Outcome {
 	o := Outcome{
 		Code:   status.ExitStatus(),
 		User:   time.Duration(usage.Utime.Nano()),
@@ -88,26 +105,21 @@ func (p *Process) end(status syscall.WaitStatus, usage syscall.Rusage) {
 	if rss := int64(usage.Maxrss) * maxRSSUnit; rss > p.ownRSS+p.ownRSS/8 {
 		o.MaxRSS = rss
 	}
-	p.outcome = o
-	close(p.done)
+	return o
 }
 
 // signal sends sig to the command unless it has ended.
 func (p *Process) signal(sig syscall.Signal) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !p.reaped {
-		// It fails only for a command that has become another user's: then it is not for us to signal.
+	family.Lock()
+	defer family.Unlock()
+	if family.commands[p.pid] {
+		// It fails only for a command that has become another user's: that one is not for us to signal.
 		_ = syscall.Kill(p.pid, sig)
 	}
 }
 
 // pass sends a signal we got on to the command, unless the terminal has sent it to the command already.
 func (p *Process) pass(sig syscall.Signal) {
-	switch sig {
-	case unix.SIGPIPE, unix.SIGXFSZ:
-		return // about our own writes; taken so that they do not end us
-	}
 	if p.ended() {
 		p.afterEnd(sig)
 		return
@@ -121,25 +133,22 @@ func (p *Process) pass(sig syscall.Signal) {
 	p.signal(sig)
 }
 
-// afterEnd is what signals do once there is no command to pass them to: the first that asks for an end cuts short the
-// waiting for descendants, the next has its default effect.
+// afterEnd is what signals do once there is no command to pass them to.
 func (p *Process) afterEnd(sig syscall.Signal) {
 	switch sig {
 	case unix.SIGTSTP:
 		stopSelf(sig)
 	case unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM:
-		close(p.hurry)
 		signal.Stop(p.signals)
+		p.interruptOnce.Do(func() { close(p.interrupted) })
 	}
 }
 
 // sharesTerminal tells whether what the terminal sends goes to the command as well as to us: our process group, which
-// it has not left, is in the foreground. Go does not tell who sent a signal.
+// the command has not left, is in the foreground. (Go does not tell who sent a signal.)
 func (p *Process) sharesTerminal() bool {
 	group := unix.Getpgrp()
-	p.mu.Lock()
 	theirs, err := unix.Getpgid(p.pid)
-	p.mu.Unlock()
 	return err == nil && theirs == group && foreground() == group
 }
 
@@ -163,7 +172,8 @@ func passedOn() []os.Signal {
 	var list []os.Signal
 	for sig := syscall.Signal(1); sig <= lastSignal; sig++ {
 		switch sig {
-		case unix.SIGKILL, unix.SIGSTOP, unix.SIGCHLD, unix.SIGURG, unix.SIGTTIN, unix.SIGTTOU:
+		case unix.SIGKILL, unix.SIGSTOP, unix.SIGCHLD, unix.SIGURG, unix.SIGTTIN, unix.SIGTTOU,
+			unix.SIGPIPE, unix.SIGXFSZ:
 			continue
 		}
 		if !reserved(sig) && !ignored(sig) {
@@ -172,3 +182,10 @@ func passedOn() []os.Signal {
 	}
 	return list
 }
+
+func (p *Process) askToEnd() {
+	p.signal(unix.SIGTERM)
+	p.signal(unix.SIGCONT) // a stopped command would not take it
+}
+
+func (p *Process) kill() { p.signal(unix.SIGKILL) }
