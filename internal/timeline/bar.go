@@ -10,10 +10,11 @@ import (
 type scale struct {
 	start, end int64
 	columns    int
+	cells      []uint8 // scratch: the weight of each half column
 }
 
 // half is the half column of a time, not clipped: 0 is the left edge, 2*columns the right.
-func (sc scale) half(at int64) float64 {
+func (sc *scale) half(at int64) float64 {
 	span := float64(sc.end) - float64(sc.start)
 	if span <= 0 {
 		span = 1
@@ -22,7 +23,7 @@ func (sc scale) half(at int64) float64 {
 }
 
 // bar draws a row between the edges: heavy where all members ran, light where only some did.
-func (sc scale) bar(r *Row, g *glyphs) string {
+func (sc *scale) bar(r *Row, g *glyphs) string {
 	limit := float64(2 * sc.columns)
 	from, to := sc.half(min(r.Start, r.End)), sc.half(max(r.Start, r.End))
 	if r.Start > sc.end || r.Start == sc.end && r.Start != sc.start {
@@ -31,7 +32,11 @@ func (sc scale) bar(r *Row, g *glyphs) string {
 	if max(r.Start, r.End) < sc.start {
 		return sc.beyond(FormatDuration(saturatingSub(r.Start, sc.start)), g.early, false)
 	}
-	cells := make([]uint8, 2*sc.columns)
+	if len(sc.cells) != 2*sc.columns {
+		sc.cells = make([]uint8, 2*sc.columns)
+	}
+	cells := sc.cells
+	clear(cells)
 	fill := func(from, to float64, weight uint8) {
 		a := int(math.Round(max(from, 0)))
 		b := int(math.Round(min(to, limit)))
@@ -50,6 +55,7 @@ func (sc scale) bar(r *Row, g *glyphs) string {
 		fill(from, to, 2)
 	}
 	var b strings.Builder
+	b.Grow(3 * sc.columns)
 	for i := 0; i < len(cells); i += 2 {
 		switch last := i+2 >= len(cells); {
 		case last && r.End > sc.end && to > limit+0.5:
@@ -66,7 +72,7 @@ func (sc scale) bar(r *Row, g *glyphs) string {
 }
 
 // beyond says how far outside the drawn window a row begins.
-func (sc scale) beyond(offset, arrow string, right bool) string {
+func (sc *scale) beyond(offset, arrow string, right bool) string {
 	text := arrow + " " + offset
 	if right {
 		text = offset + " " + arrow
@@ -78,7 +84,7 @@ func (sc scale) beyond(offset, arrow string, right bool) string {
 }
 
 // axis is the line of times above the bars.
-func (sc scale) axis() string {
+func (sc *scale) axis() string {
 	length := saturatingSub(sc.end, sc.start)
 	if length <= 0 || sc.columns < 8 {
 		return ""

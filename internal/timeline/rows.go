@@ -146,6 +146,13 @@ func (b *builder) fold() {
 // draw makes the rows of what is left.
 func (b *builder) draw() {
 	traces := map[otlp.TraceID]int{}
+	shown := 0
+	for i := range b.items {
+		if !b.items[i].folded {
+			shown++
+		}
+	}
+	b.t.Rows = make([]Row, 0, shown)
 	for _, it := range b.items {
 		if it.folded {
 			continue
@@ -211,6 +218,9 @@ func (b *builder) spread(r *Row, members []int32) {
 	r.Count = len(members)
 	for _, at := range members {
 		n := &b.f.nodes[at]
+		if b.f.processes[n.proc].rank < b.f.processes[r.Process].rank {
+			r.Process = int(n.proc)
+		}
 		r.Members = append(r.Members, n.span)
 		r.Start, r.End = min(r.Start, n.span.Start), max(r.End, n.end)
 		r.CommonStart, r.CommonEnd = max(r.CommonStart, n.span.Start), min(r.CommonEnd, n.end)

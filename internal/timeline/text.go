@@ -63,6 +63,7 @@ type drawing struct {
 	label, duration int // columns
 	scale           scale
 	last            []bool // by depth: the row drawn latest there was the last of its siblings
+	parts           []part // scratch
 }
 
 func (d *drawing) flush() error {
@@ -89,7 +90,7 @@ func (d *drawing) measure() {
 	d.duration = max(d.duration, 5)
 	most := max(leastLabel, (d.width-d.duration-2*gap)/2)
 	d.label = min(label, most)
-	d.scale = scale{d.t.Start, d.t.End, d.width - d.label - d.duration - 2*gap}
+	d.scale = scale{start: d.t.Start, end: d.t.End, columns: d.width - d.label - d.duration - 2*gap}
 }
 
 func (d *drawing) axis() {
@@ -122,20 +123,21 @@ type part struct {
 	flexible bool
 }
 
-// labelOf is a row's label without its guides.
+// labelOf is a row's label without its guides; it is good until the next call.
 func (d *drawing) labelOf(r *Row) []part {
+	parts := d.parts[:0]
+	defer func() { d.parts = parts }()
 	name := plain
 	if r.Context {
 		name = dim
 	}
 	if r.Kind == RequestsRow {
-		parts := []part{{style: requests, text: plural(r.Count, "request"), flexible: true}}
+		parts = append(parts, part{style: requests, text: plural(r.Count, "request"), flexible: true})
 		if r.Errors > 0 {
 			parts = append(parts, part{style: red, text: ", " + FormatCount(int64(r.Errors)) + " failed"})
 		}
 		return parts
 	}
-	parts := make([]part, 0, 8)
 	switch {
 	case r.MissingParent:
 		parts = append(parts, part{style: dim, text: d.g.missing})
@@ -265,13 +267,8 @@ func (d *drawing) guides(depth int) int {
 		d.pen.pad(d.guideColumns(depth) - columnsOf(text) - 2)
 	}
 	var b strings.Builder
-	for level := first; level < depth; level++ {
-		if d.last[level] {
-			b.WriteString(d.g.blank)
-		} else {
-			b.WriteString(d.g.pipe)
-		}
-	}
+	b.Grow(4 * (depth - first + 1))
+	d.guideLines(&b, first, depth-1)
 	if d.last[depth] {
 		b.WriteString(d.g.corner)
 	} else {
@@ -279,6 +276,17 @@ func (d *drawing) guides(depth int) int {
 	}
 	d.pen.put(dim, b.String())
 	return d.guideColumns(depth)
+}
+
+// guideLines draws the lines that pass a row by, from one level to another.
+func (d *drawing) guideLines(b *strings.Builder, from, to int) {
+	for level := from; level <= to; level++ {
+		if d.last[level] {
+			b.WriteString(d.g.blank)
+		} else {
+			b.WriteString(d.g.pipe)
+		}
+	}
 }
 
 // deepest is the deepest level whose guides are drawn one by one; below it the level is a number, or names would have no room.
@@ -300,16 +308,10 @@ func (d *drawing) failure(i int) {
 		text = strings.TrimSuffix(Clean(r.ErrorType)+": "+text, ": ")
 	}
 	var guide strings.Builder
-	shown := min(r.Depth, d.deepest())
-	for level := 1; level <= shown && r.Depth == shown; level++ {
-		if d.last[level] {
-			guide.WriteString(d.g.blank)
-		} else {
-			guide.WriteString(d.g.pipe)
-		}
-	}
-	for columnsOf(guide.String()) < 2*shown {
-		guide.WriteString(d.g.blank)
+	if r.Depth <= d.deepest() {
+		d.guideLines(&guide, 1, r.Depth)
+	} else {
+		guide.WriteString(strings.Repeat(d.g.blank, d.deepest()))
 	}
 	if i+1 < len(d.t.Rows) && d.t.Rows[i+1].Depth > r.Depth {
 		guide.WriteString(d.g.pipe)

@@ -64,7 +64,7 @@ type Row struct {
 	Trace   int // index into Timeline.Traces; -1 for requests
 	Depth   int
 	Last    bool // no sibling follows: a drawer ends the guide of this depth here
-	Process int  // index into Timeline.Processes; -1 for requests
+	Process int  // index into Timeline.Processes, of a group that of the lowest rank; -1 for requests
 	Prefix  string
 	Name    string
 	Count   int // members of a group, or requests; else 1
