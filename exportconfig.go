@@ -1,0 +1,214 @@
+package forkspan
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+)
+
+// defaultTimeout bounds one export, its retries included.
+const defaultTimeout = 10 * time.Second
+
+// exportConfig is everything the OTLP exporter needs.
+type exportConfig struct {
+	endpoint endpoint
+	protocol string
+	headers  map[string]string
+	timeout  time.Duration
+	gzip     bool
+	tls      *tls.Config // nil without TLS
+}
+
+// hasEndpoint reports whether the options or the environment name an endpoint.
+func (r *reader) hasEndpoint(s *settings) bool {
+	if s.endpoint != "" {
+		return true
+	}
+	name, _ := r.otlp("ENDPOINT")
+	return name != ""
+}
+
+// export reads the OTLP exporter's configuration. It is of use unless r.fatal is set afterwards.
+func (r *reader) export(s *settings) exportConfig {
+	c := exportConfig{protocol: r.protocol(s)}
+	c.endpoint = r.endpoint(s, &c.protocol)
+	r.security(s, &c)
+	c.timeout = s.timeout
+	if c.timeout <= 0 {
+		c.timeout = r.milliseconds(defaultTimeout, 1,
+			"OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT")
+	}
+	c.headers = r.headers(s)
+	if u := c.endpoint.user; u != nil && c.headers["authorization"] == "" {
+		c.headers["authorization"] = basicAuth(u)
+	}
+	c.gzip = r.gzip(s)
+	return c
+}
+
+// protocol returns the protocol that was asked for, or nothing.
+func (r *reader) protocol(s *settings) string {
+	name, value := "WithProtocol", s.protocol
+	if value == "" {
+		name, value = r.otlp("PROTOCOL")
+	}
+	switch value {
+	case "", protocolGRPC, protocolHTTP, protocolJSON:
+		return value
+	}
+	// The words are vLLM's, so that they can be searched for.
+	r.bad(name, value, usedDisabled, fmt.Errorf("Unsupported OTLP protocol '%s' is configured", value))
+	return ""
+}
+
+// endpoint returns where to send spans, and fills in the protocol where none was asked for.
+func (r *reader) endpoint(s *settings, protocol *string) endpoint {
+	name, value := "WithEndpoint", s.endpoint
+	if value == "" {
+		name, value = r.otlp("ENDPOINT")
+	}
+	if name == "" {
+		e := endpoint{host: "localhost", implicit: true}
+		if *protocol == "" {
+			*protocol = protocolGRPC
+		}
+		if *protocol != protocolGRPC {
+			e = e.belowBase()
+		}
+		return e
+	}
+	e, err := parseEndpoint(value)
+	if err != nil {
+		r.bad(name, maskUser(value), usedDisabled, fmt.Errorf("parse endpoint: %w", err))
+		return endpoint{}
+	}
+	if *protocol == "" {
+		*protocol = e.protocolFor()
+	}
+	if *protocol == protocolGRPC {
+		return e
+	}
+	if e.target != "" && !strings.HasPrefix(e.target, "unix:") {
+		r.bad(name, maskUser(value), usedDisabled, fmt.Errorf("a gRPC target, which %s cannot dial", *protocol))
+		return endpoint{}
+	}
+	if name == "OTEL_EXPORTER_OTLP_ENDPOINT" {
+		e = e.belowBase()
+	}
+	return e
+}
+
+// security decides about TLS and loads certificates. The scheme decides; OTEL_EXPORTER_OTLP_INSECURE=false asks for TLS
+// where there is no scheme. Unlike the specification, and like vLLM, its default there is no TLS.
+func (r *reader) security(s *settings, c *exportConfig) {
+	if name, value := r.otlp("INSECURE"); name != "" {
+		r.boolean(name, value) // only to report a word that is neither
+		if c.endpoint.implicit && strings.EqualFold(value, "false") {
+			c.endpoint.secure = true
+		}
+	}
+	if !c.endpoint.secure {
+		return
+	}
+	if s.tls != nil {
+		c.tls = s.tls
+		return
+	}
+	c.tls = &tls.Config{MinVersion: tls.VersionTLS12}
+	if name, path := r.otlp("CERTIFICATE"); name != "" {
+		pem, err := os.ReadFile(path)
+		if err != nil {
+			r.bad(name, path, usedDisabled, fmt.Errorf("read certificate: %w", err))
+			return
+		}
+		c.tls.RootCAs = x509.NewCertPool()
+		if !c.tls.RootCAs.AppendCertsFromPEM(pem) {
+			r.bad(name, path, usedDisabled, errors.New("read certificate: no PEM certificate in the file"))
+			return
+		}
+	}
+	certName, cert := r.otlp("CLIENT_CERTIFICATE")
+	keyName, key := r.otlp("CLIENT_KEY")
+	switch {
+	case certName == "" && keyName == "":
+	case certName == "":
+		r.bad(keyName, key, usedDisabled, errors.New("a key without OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE"))
+	case keyName == "":
+		r.bad(certName, cert, usedDisabled, errors.New("a certificate without OTEL_EXPORTER_OTLP_CLIENT_KEY"))
+	default:
+		pair, err := tls.LoadX509KeyPair(cert, key)
+		if err != nil {
+			r.bad(certName, cert, usedDisabled, fmt.Errorf("load client certificate: %w", err))
+			return
+		}
+		c.tls.Certificates = []tls.Certificate{pair}
+	}
+}
+
+// headers reads a list of key=value with URL-escaped values (W3C Baggage without properties). Keys are lower-cased, as
+// gRPC wants them. Unreadable members are left out.
+func (r *reader) headers(s *settings) map[string]string {
+	h := map[string]string{}
+	if s.headers != nil {
+		for k, v := range s.headers {
+			h[strings.ToLower(k)] = v
+		}
+		return h
+	}
+	name, value := r.otlp("HEADERS")
+	for part := range strings.SplitSeq(value, ",") {
+		part = strings.TrimSpace(part)
+		if part == "" {
+			continue
+		}
+		key, raw, ok := strings.Cut(part, "=")
+		key = strings.ToLower(strings.TrimSpace(key))
+		decoded, err := url.PathUnescape(strings.TrimSpace(raw))
+		switch {
+		case !ok:
+			err = errors.New("no = in header")
+		case err != nil:
+			err = errors.New("invalid URL escape in header's value")
+		case !isToken(key):
+			err = errors.New("invalid header name")
+		case strings.ContainsAny(decoded, "\r\n\x00"):
+			err = errors.New("line break in header's value")
+		}
+		if err != nil {
+			r.bad(name, maskHeader(part), "the other headers", err)
+			continue
+		}
+		h[key] = decoded
+	}
+	return h
+}
+
+// isToken reports whether s is a token in the sense of RFC 9110, section 5.6.2.
+func isToken(s string) bool {
+	for _, c := range []byte(s) {
+		if c <= ' ' || c >= 0x7f || strings.IndexByte("\"(),/:;<=>?@[\\]{}", c) >= 0 {
+			return false
+		}
+	}
+	return s != ""
+}
+
+func (r *reader) gzip(s *settings) bool {
+	name, value := "WithCompression", s.compression
+	if value == "" {
+		name, value = r.otlp("COMPRESSION")
+	}
+	switch value {
+	case "gzip":
+		return true
+	case "", "none":
+		return false
+	}
+	r.bad(name, value, "none", errors.New("unknown compression"))
+	return false
+}

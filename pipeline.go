@@ -1,0 +1,73 @@
+package forkspan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+)
+
+// pipeline is all span processors of a tracer as one. The SDK shuts processors down one after the other and leaves out
+// those that come after the deadline; here they go at the same time, and none can hold up the others or the program.
+type pipeline []sdktrace.SpanProcessor
+
+// OnStart passes the span to each processor, in order.
+func (p pipeline) OnStart(ctx context.Context, s sdktrace.ReadWriteSpan) {
+	for _, sp := range p {
+		sp.OnStart(ctx, s)
+	}
+}
+
+// OnEnd passes the span to each processor, in order.
+func (p pipeline) OnEnd(s sdktrace.ReadOnlySpan) {
+	for _, sp := range p {
+		sp.OnEnd(s)
+	}
+}
+
+// ForceFlush flushes all processors at once.
+func (p pipeline) ForceFlush(ctx context.Context) error {
+	return p.each(ctx, func(sp sdktrace.SpanProcessor) error { return sp.ForceFlush(ctx) })
+}
+
+// Shutdown shuts down all processors at once, and returns when ctx is done even if some of them have not.
+func (p pipeline) Shutdown(ctx context.Context) error {
+	return p.each(ctx, func(sp sdktrace.SpanProcessor) error { return sp.Shutdown(ctx) })
+}
+
+// each calls f with each processor, in goroutines of their own, and waits for ctx at most: past that only for those
+// processors that are sure to return.
+func (p pipeline) each(ctx context.Context, f func(sdktrace.SpanProcessor) error) error {
+	results := make([]chan error, len(p))
+	for i, sp := range p {
+		results[i] = make(chan error, 1)
+		go func() {
+			defer func() {
+				if r := recover(); r != nil {
+					results[i] <- fmt.Errorf("%T panicked: %v", sp, r)
+				}
+			}()
+			results[i] <- f(sp)
+		}()
+	}
+	var errs []error
+	for i, sp := range p {
+		if _, ok := sp.(*batcher); ok {
+			errs = append(errs, <-results[i]) // returns when ctx is done, with the account of what was lost
+			continue
+		}
+		select {
+		case err := <-results[i]:
+			errs = append(errs, err)
+		case <-ctx.Done():
+			select {
+			case err := <-results[i]:
+				errs = append(errs, err)
+			default:
+				errs = append(errs, fmt.Errorf("%T: %w", sp, ctx.Err()))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}

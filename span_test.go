@@ -1,0 +1,81 @@
+package forkspan_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"forkspan.dev/forkspan"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace"
+)
+
+const (
+	envParent  = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	envParent2 = "00-1bf7651916cd43dd8448eb211c80319c-c7ad6b7169203331-03"
+)
+
+// record sets tracing up with a recorder for the length of the test.
+func record(t *testing.T, opts ...forkspan.Option) (*forkspan.Tracer, *tracetest.SpanRecorder) {
+	t.Helper()
+	rec := tracetest.NewSpanRecorder()
+	opts = append([]forkspan.Option{forkspan.WithoutExport(), forkspan.WithSpanProcessor(rec)}, opts...)
+	tr, err := forkspan.Init(t.Context(), "test.module", opts...)
+	if err != nil {
+		t.Fatalf("Init: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := tr.Shutdown(context.Background()); err != nil {
+			t.Errorf("Shutdown: %v", err)
+		}
+	})
+	return tr, rec
+}
+
+func attr(s interface{ Attributes() []attribute.KeyValue }, key string) string {
+	for _, kv := range s.Attributes() {
+		if string(kv.Key) == key {
+			return kv.Value.Emit()
+		}
+	}
+	return ""
+}
+
+func TestStartTakesTheEnvironmentsParentAndEndRecordsTheError(t *testing.T) {
+	t.Setenv("traceparent", envParent)
+	_, rec := record(t)
+	load := func(ctx context.Context) (err error) {
+		ctx, span := forkspan.Start(ctx, "Load model", attribute.String("model", "opt-125m"))
+		defer forkspan.End(span, &err)
+		return forkspan.Do(ctx, "Load weights", func(context.Context) error { return errors.New("no such file") })
+	}
+	if err := load(t.Context()); err == nil {
+		t.Fatal("the error got lost")
+	}
+	spans := rec.Ended()
+	if len(spans) != 2 {
+		t.Fatalf("%d spans, want 2", len(spans))
+	}
+	weights, model := spans[0], spans[1]
+	if got := model.Parent(); got.SpanID().String() != "b7ad6b7169203331" || !got.IsRemote() {
+		t.Errorf("parent of the first span = %v", got)
+	}
+	if weights.Parent().SpanID() != model.SpanContext().SpanID() {
+		t.Errorf("the second span is not a child of the first")
+	}
+	if got := attr(model, "model"); got != "opt-125m" {
+		t.Errorf("model = %q", got)
+	}
+	if got := attr(model, "code.function"); !strings.HasPrefix(got, "TestStartTakes") {
+		t.Errorf("code.function = %q", got)
+	}
+	if got := weights.Status().Description; got != "*errors.errorString: no such file" {
+		t.Errorf("status = %q", got)
+	}
+	env := forkspan.Environ(trace.ContextWithSpanContext(t.Context(), model.SpanContext()), []string{"A=1"})
+	if want := "TRACEPARENT=00-" + model.SpanContext().TraceID().String(); !strings.Contains(strings.Join(env, "\n"), want) {
+		t.Errorf("environment of a child: %q", env)
+	}
+}
