@@ -1,0 +1,208 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql/driver"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"forkspan.dev/forkspan/internal/otlp"
+)
+
+// Run is one supervised command, or one import.
+type Run struct {
+	ID       string   // ten characters of Crockford's base32, random; see NewRunID
+	Kind     string   // "run" or "import"
+	Name     string   // --name, else the command's base name, else the imported file's
+	Command  []string // scrubbed
+	TraceID  otlp.TraceID
+	SpanID   otlp.SpanID // the command's span
+	ParentID otlp.SpanID // the span whose context the environment of the children carries
+	Start    time.Time
+	Ready    time.Time // zero when never ready
+	End      time.Time // zero while it runs, and for ever when forkspan was killed
+	PID      int       // of the supervising forkspan
+	BootID   string    // of the machine, so that PID can be trusted
+	Exit     *Exit     // nil until it ends
+	Account  Account
+}
+
+// Exit is how a run's command ended.
+type Exit struct {
+	Code   int `json:"code"`   // exit code; -1 for a signal
+	Signal int `json:"signal"` // 0 when it exited
+}
+
+// Account counts what became of a run's spans.
+type Account struct {
+	Spans     int64            `json:"spans"`
+	Traces    int64            `json:"traces"`
+	Processes int64            `json:"processes"`
+	Dropped   map[string]int64 `json:"dropped,omitempty"` // by reason
+}
+
+// runIDAlphabet is Crockford's base32: no I, L, O, U.
+const runIDAlphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+// NewRunID returns a random run id. Any unique prefix names the run; four characters are shown where they are unique.
+func NewRunID() string {
+	var id [10]byte
+	_, _ = rand.Read(id[:]) // never fails
+	for i, b := range id {
+		id[i] = runIDAlphabet[b&31]
+	}
+	return string(id[:])
+}
+
+// PutRun inserts the run or replaces the one with its id.
+func (s *Store) PutRun(ctx context.Context, run Run) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("store run: %w", err)
+	}
+	command, err := json.Marshal(run.Command)
+	if err != nil {
+		return fmt.Errorf("store run: %w", err)
+	}
+	account, err := json.Marshal(run.Account)
+	if err != nil {
+		return fmt.Errorf("store run: %w", err)
+	}
+	var exit any
+	if run.Exit != nil {
+		b, err := json.Marshal(run.Exit)
+		if err != nil {
+			return fmt.Errorf("store run: %w", err)
+		}
+		exit = string(b)
+	}
+	const query = `INSERT OR REPLACE INTO run (id, kind, name, command, trace_id, span_id, parent_id, start, ready, "end", pid,
+		boot_id, exit, account) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	err = s.change(func(c *conn) error {
+		_, _, err := c.exec(query, run.ID, run.Kind, run.Name, string(command), run.TraceID[:], run.SpanID[:], run.ParentID[:],
+			unixNano(run.Start), unixNano(run.Ready), unixNano(run.End), int64(run.PID), run.BootID, exit, string(account))
+		return err
+	})
+	if err != nil {
+		return explain("store run", err)
+	}
+	return nil
+}
+
+// unixNano is the stored form of a time: 0 for the zero time.
+func unixNano(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano()
+}
+
+func fromUnixNano(n int64) time.Time {
+	if n == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, n)
+}
+
+const runColumns = `id, kind, name, command, trace_id, span_id, parent_id, start, ready, "end", pid, boot_id, exit, account`
+
+// scanRun turns the columns of runColumns into a Run.
+func scanRun(v []driver.Value) (Run, error) {
+	var r Run
+	r.ID, _ = v[0].(string)
+	r.Kind, _ = v[1].(string)
+	r.Name, _ = v[2].(string)
+	command, _ := v[3].(string)
+	for i, id := range [...][]byte{r.TraceID[:], r.SpanID[:], r.ParentID[:]} {
+		b, _ := v[4+i].([]byte)
+		copy(id, b)
+	}
+	for i, t := range [...]*time.Time{&r.Start, &r.Ready, &r.End} {
+		n, _ := v[7+i].(int64)
+		*t = fromUnixNano(n)
+	}
+	pid, _ := v[10].(int64)
+	r.PID = int(pid)
+	r.BootID, _ = v[11].(string)
+	exit, exited := v[12].(string)
+	account, _ := v[13].(string)
+	if exited {
+		r.Exit = &Exit{}
+		if err := json.Unmarshal([]byte(exit), r.Exit); err != nil {
+			return r, fmt.Errorf("read run %s: %w", r.ID, err)
+		}
+	}
+	if err := json.Unmarshal([]byte(command), &r.Command); err != nil {
+		return r, fmt.Errorf("read run %s: %w", r.ID, err)
+	}
+	if err := json.Unmarshal([]byte(account), &r.Account); err != nil {
+		return r, fmt.Errorf("read run %s: %w", r.ID, err)
+	}
+	return r, nil
+}
+
+// runs returns the runs that the rest of a query selects.
+func (s *Store) runs(ctx context.Context, rest string, args ...any) (runs []Run, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("read runs: %w", err)
+	}
+	err = s.read(func(c *conn) error {
+		return c.query("SELECT "+runColumns+" FROM run "+rest, func(columns []driver.Value) error {
+			r, err := scanRun(columns)
+			runs = append(runs, r)
+			return err
+		}, args...)
+	})
+	if err != nil {
+		return nil, explain("read runs", err)
+	}
+	return runs, nil
+}
+
+// Runs returns the runs, newest first.
+func (s *Store) Runs(ctx context.Context) ([]Run, error) {
+	return s.runs(ctx, "ORDER BY start DESC, rowid DESC")
+}
+
+// FindRun returns the run that ref names: "" and "last" the latest, "-2" the one before it, any unique prefix of an id (in
+// either case), or a name (the latest of that name). An id goes before a name. ErrNotFound when there is none; an ambiguous
+// prefix is an error that lists the candidates.
+func (s *Store) FindRun(ctx context.Context, ref string) (Run, error) {
+	if ref == "" || ref == "last" {
+		ref = "-1"
+	}
+	if back, err := strconv.Atoi(ref); err == nil && back < 0 {
+		runs, err := s.runs(ctx, "ORDER BY start DESC, rowid DESC LIMIT 1 OFFSET ?", int64(-back-1))
+		return one(runs, ref, err)
+	}
+	runs, err := s.runs(ctx, "WHERE substr(id, 1, length(?1)) = ?1 ORDER BY start DESC, rowid DESC", strings.ToUpper(ref))
+	if err != nil || len(runs) == 1 {
+		return one(runs, ref, err)
+	}
+	named, err := s.runs(ctx, "WHERE name = ? ORDER BY start DESC, rowid DESC LIMIT 1", ref)
+	if err != nil || len(named) == 1 || len(runs) == 0 {
+		return one(named, ref, err)
+	}
+	var candidates []string
+	for _, r := range runs {
+		candidates = append(candidates, r.ID+" "+r.Name)
+	}
+	const shown = 10
+	if n := len(candidates) - shown; n > 0 {
+		candidates = append(candidates[:shown], fmt.Sprintf("%d more", n))
+	}
+	return Run{}, fmt.Errorf("run %s is ambiguous: %s", ref, strings.Join(candidates, ", "))
+}
+
+func one(runs []Run, ref string, err error) (Run, error) {
+	switch {
+	case err != nil:
+		return Run{}, err
+	case len(runs) == 0:
+		return Run{}, fmt.Errorf("run %s: %w", ref, ErrNotFound)
+	}
+	return runs[0], nil
+}

@@ -1,0 +1,79 @@
+package store
+
+import (
+	"database/sql/driver"
+	"errors"
+	"fmt"
+)
+
+// applicationID marks the file as ours ("Fksp"), so that another program's database is never touched.
+const applicationID = 0x466b7370
+
+// migrations bring a database from the schema version of their index to the next. Their number is the version that this
+// program writes. A released migration never changes.
+var migrations = []string{
+	`CREATE TABLE run (
+		id TEXT PRIMARY KEY, kind TEXT NOT NULL, name TEXT NOT NULL, command TEXT NOT NULL,
+		trace_id BLOB NOT NULL, span_id BLOB NOT NULL, parent_id BLOB NOT NULL,
+		start INTEGER NOT NULL, ready INTEGER NOT NULL, "end" INTEGER NOT NULL,
+		pid INTEGER NOT NULL, boot_id TEXT NOT NULL, exit TEXT, account TEXT NOT NULL);
+	CREATE INDEX run_start ON run (start);
+	CREATE TABLE request (
+		id INTEGER PRIMARY KEY AUTOINCREMENT, run TEXT NOT NULL, received INTEGER NOT NULL,
+		summary BLOB NOT NULL, body BLOB NOT NULL);
+	CREATE INDEX request_run ON request (run);
+	CREATE TABLE trace_block (first INTEGER PRIMARY KEY, last INTEGER NOT NULL);
+	CREATE TABLE trace_chunk (block INTEGER NOT NULL, high INTEGER NOT NULL, entries BLOB NOT NULL);
+	CREATE INDEX trace_chunk_high ON trace_chunk (block, high);`,
+}
+
+// errForeign says that the file is somebody else's database.
+var errForeign = errors.New("not a forkspan database")
+
+// version returns the file's schema version: 0 for an empty database.
+func version(c *conn) (int, error) {
+	var application, user, objects int64
+	const query = `SELECT a.application_id, u.user_version, (SELECT count(*) FROM sqlite_schema)
+		FROM pragma_application_id AS a, pragma_user_version AS u`
+	err := c.query(query, func(columns []driver.Value) error {
+		application, _ = columns[0].(int64)
+		user, _ = columns[1].(int64)
+		objects, _ = columns[2].(int64)
+		return errStop
+	})
+	switch {
+	case err != nil:
+		return 0, err
+	case application != applicationID && (application != 0 || user != 0 || objects != 0):
+		return 0, errForeign
+	case user > int64(len(migrations)):
+		return 0, fmt.Errorf("%w (schema %d, this one knows %d)", ErrNewer, user, len(migrations))
+	}
+	return int(user), nil
+}
+
+// migrate brings the database to this program's schema. The caller holds the lock file exclusively when the file has data.
+func migrate(c *conn) error {
+	from, err := version(c)
+	if err != nil || from == len(migrations) {
+		return err
+	}
+	if from == 0 {
+		// Both take effect only before the first table is made.
+		if err := c.script("PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL"); err != nil {
+			return err
+		}
+	}
+	return c.transaction(func() error {
+		// Another process may have been faster.
+		if from, err = version(c); err != nil {
+			return err
+		}
+		for v := from; v < len(migrations); v++ {
+			if err := c.script(migrations[v]); err != nil {
+				return fmt.Errorf("migrate schema %d: %w", v, err)
+			}
+		}
+		return c.script(fmt.Sprintf("PRAGMA application_id=%d; PRAGMA user_version=%d", applicationID, len(migrations)))
+	})
+}
