@@ -1,11 +1,12 @@
 # make build, make test, make check are all one needs; the others are parts of them or extras.
 GO       ?= go
 FUZZTIME ?= 10s
+BINARY   ?= forkspan
 
 .PHONY: build test check setup race fuzz cross cover man image clean
 
-build: ## the static binary ./forkspan
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o forkspan ./cmd/forkspan
+build: ## the static binary ./forkspan, or BINARY
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $(BINARY) ./cmd/forkspan
 
 setup: ## what the tests need beside Go: Python and Node packages, telemetrygen, in .cache
 	@interop/setup.sh

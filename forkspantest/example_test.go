@@ -2,15 +2,97 @@ package forkspantest_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
+	"slices"
+	"testing"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 
+	"forkspan.dev/forkspan"
 	"forkspan.dev/forkspan/forkspantest"
 )
+
+// exampleT stands in for the *testing.T that a test has.
+type exampleT struct {
+	testing.TB
+	cleanups []func()
+}
+
+func (t *exampleT) Helper()                   {}
+func (t *exampleT) Name() string              { return "Example" }
+func (t *exampleT) Cleanup(f func())          { t.cleanups = append(t.cleanups, f) }
+func (t *exampleT) Fatalf(f string, a ...any) { panic(fmt.Sprintf(f, a...)) }
+func (t *exampleT) Errorf(f string, a ...any) { panic(fmt.Sprintf(f, a...)) }
+func (t *exampleT) Setenv(name, value string) {
+	before, ok := os.LookupEnv(name)
+	_ = os.Setenv(name, value)
+	t.Cleanup(func() {
+		_ = os.Unsetenv(name)
+		if ok {
+			_ = os.Setenv(name, before)
+		}
+	})
+}
+
+func (t *exampleT) end() {
+	for _, f := range slices.Backward(t.cleanups) {
+		f()
+	}
+}
+
+func ExampleInstall() {
+	t := &exampleT{} // in a test: its *testing.T
+	defer t.end()
+
+	recorder := forkspantest.Install(t)
+	_ = forkspan.Do(context.Background(), "warm up", func(ctx context.Context) error {
+		_, span := forkspan.Start(ctx, "compile", attribute.String("target", "cpu"))
+		span.End()
+		return errors.New("out of memory")
+	})
+
+	fmt.Print(recorder.Tree("target"))
+	// Output:
+	// warm up [error: *errors.errorString: out of memory]
+	//   compile target=cpu
+}
+
+func ExampleNewCollector() {
+	t := &exampleT{} // in a test: its *testing.T
+	defer t.end()
+
+	collector := forkspantest.NewCollector(t)
+	tracer, _ := forkspan.Init(context.Background(), "example", forkspan.WithEndpoint(collector.Endpoint()),
+		forkspan.WithoutEnvironment(), forkspan.WithoutGlobals())
+	_, span := tracer.Start(context.Background(), "warm up")
+	span.End()
+	_ = tracer.Shutdown(context.Background())
+
+	fmt.Print(collector.Tree("service.name"))
+	// Output: warm up service.name=example
+}
+
+func ExampleBlackHole() {
+	t := &exampleT{} // in a test: its *testing.T
+	defer t.end()
+
+	tracer, _ := forkspan.Init(context.Background(), "example",
+		forkspan.WithEndpoint(forkspantest.BlackHole(t)), forkspan.WithoutEnvironment(), forkspan.WithoutGlobals())
+	_, span := tracer.Start(context.Background(), "warm up")
+	span.End()
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	_ = tracer.Shutdown(ctx)
+
+	fmt.Println(tracer.Stats().Lost(), "span lost")
+	// Output: 1 span lost
+}
 
 func ExampleNewRecorder() {
 	recorder := forkspantest.NewRecorder()
