@@ -3,7 +3,7 @@ GO       ?= go
 FUZZTIME ?= 10s
 BINARY   ?= forkspan
 
-.PHONY: build test check setup race fuzz cross cover man image clean
+.PHONY: build test check setup race fuzz cross cover tidy man image clean
 
 build: ## the static binary ./forkspan, or BINARY
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $(BINARY) ./cmd/forkspan
@@ -29,6 +29,9 @@ cross: ## build and vet for every system
 cover: ## coverage of the module's tests, by function
 	$(GO) test -coverpkg ./... -coverprofile .cache/cover.out ./...
 	$(GO) tool cover -func .cache/cover.out | tail -n 1
+
+tidy: ## go.mod and go.sum of every module
+	@for module in . bench interop; do (cd $$module && $(GO) mod tidy) || exit; done
 
 man: ## the manual pages, in dist/man
 	$(GO) run ./cmd/forkspan man dist/man
