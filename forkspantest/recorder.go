@@ -98,7 +98,7 @@ func sdkNode(s sdktrace.ReadOnlySpan) *node {
 		attribute: func(key string) (string, bool) {
 			for _, kv := range append(s.Attributes(), s.Resource().Attributes()...) {
 				if string(kv.Key) == key {
-					return kv.Value.Emit(), true
+					return kv.Value.String(), true
 				}
 			}
 			return "", false

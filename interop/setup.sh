@@ -64,6 +64,7 @@ telemetry_generator() {
 }
 
 [ "${1:-}" != race ] || need 'cc --version' gcc libc6-dev
+need 'make --version' make
 need 'python3 -c "import venv, ensurepip"' python3 python3-venv
 need 'node -e "process.exit(parseInt(process.versions.node) >= 18 ? 0 : 1)"' nodejs
 need 'npm --version' npm
