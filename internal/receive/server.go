@@ -1,0 +1,237 @@
+package receive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+
+	"forkspan.dev/forkspan/internal/otlp"
+)
+
+// Sink takes the requests that arrive. The sender is answered when Append returns; an error is a 503 or UNAVAILABLE to it, so
+// that it tries again. The body, a protobuf without malformed spans, belongs to the server: it is valid until Append returns
+// and a Sink that needs it longer must copy it. The summary may be kept. Append is called concurrently.
+type Sink interface {
+	Append(ctx context.Context, body []byte, sum otlp.Summary) error
+}
+
+// Bounds on what senders can make the server hold. A request may take maxRequest twice: as it came and decompressed.
+const (
+	maxRequest     = 64 << 20 // bytes of a request, before and after decompression
+	maxInHand      = 32       // requests that are being read or stored at once; the others wait
+	maxConnections = 4096
+	requestTimeout = 60 * time.Second // for one request, from its header to the answer
+	helloTimeout   = 10 * time.Second // for a new connection's first bytes, and for an HTTP/1 request's header
+	idleTimeout    = 5 * time.Minute  // for an HTTP/1 connection between requests
+)
+
+// Server receives OTLP/gRPC and OTLP/HTTP on one listener.
+type Server struct {
+	sink   Sink
+	grpc   *grpc.Server
+	http   *http.Server
+	inHand chan struct{} // a place for each request in hand
+
+	mu        sync.Mutex
+	listeners map[net.Listener]struct{}
+	conns     map[*conn]struct{}
+	closed    bool
+
+	requests, spans, rejected, refused, others atomic.Int64
+}
+
+// Stats counts what a server has seen. Values only grow, except Connections.
+type Stats struct {
+	Connections  int64 // open now
+	Requests     int64 // trace requests, refused ones among them
+	Spans        int64 // acknowledged
+	Rejected     int64 // malformed spans, told to the sender by partial success
+	Refused      int64 // requests refused as a whole: too large, not OTLP, or not stored
+	OtherSignals int64 // requests with metrics, logs or profiles, which are refused too
+}
+
+// New returns a server that hands what it receives to sink.
+func New(sink Sink) *Server {
+	s := &Server{
+		sink:      sink,
+		inHand:    make(chan struct{}, maxInHand),
+		listeners: make(map[net.Listener]struct{}),
+		conns:     make(map[*conn]struct{}),
+	}
+	s.grpc = s.newGRPC()
+	s.http = s.newHTTP()
+	return s
+}
+
+// Serve accepts connections on l, which it closes, until Shutdown; it then returns nil. It may be called for several listeners.
+func (s *Server) Serve(l net.Listener) error {
+	defer l.Close()
+	if !s.addListener(l) {
+		return nil
+	}
+	defer s.removeListener(l)
+	grpcConns, httpConns := newQueue(l.Addr()), newQueue(l.Addr())
+	var serving sync.WaitGroup
+	serving.Go(func() { _ = s.grpc.Serve(grpcConns) }) // both end when their queues close or with Shutdown
+	serving.Go(func() { _ = s.http.Serve(httpConns) })
+	defer serving.Wait()
+	defer grpcConns.Close()
+	defer httpConns.Close()
+
+	var greeting sync.WaitGroup
+	defer greeting.Wait()
+	for {
+		raw, err := l.Accept()
+		if err != nil {
+			if s.isClosed() {
+				return nil
+			}
+			if !outOfDescriptors(err) {
+				return fmt.Errorf("accept connection: %w", err)
+			}
+			time.Sleep(50 * time.Millisecond) // until some connections have closed
+			continue
+		}
+		c := s.addConn(raw)
+		if c == nil {
+			raw.Close()
+			continue
+		}
+		greeting.Go(func() {
+			to := httpConns
+			if c.isHTTP2() {
+				to = grpcConns
+			}
+			to.put(c)
+		})
+	}
+}
+
+// Shutdown stops accepting, lets requests under way finish until ctx ends, then cuts what is left and returns ctx's error.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	s.closed = true
+	var errs []error
+	for l := range s.listeners {
+		errs = append(errs, l.Close())
+	}
+	for c := range s.conns {
+		c.stopGreeting()
+	}
+	s.mu.Unlock()
+
+	graceful := make(chan struct{})
+	go func() {
+		defer close(graceful)
+		s.grpc.GracefulStop()
+	}()
+	err := s.http.Shutdown(ctx)
+	if err != nil {
+		errs = append(errs, s.http.Close())
+	}
+	select {
+	case <-graceful:
+	case <-ctx.Done():
+		err = ctx.Err()
+		s.grpc.Stop()
+		<-graceful
+	}
+	if err != nil {
+		errs = append(errs, fmt.Errorf("shut receiver down: %w", err))
+	}
+	return errors.Join(errs...)
+}
+
+// Stats returns the counts so far.
+func (s *Server) Stats() Stats {
+	s.mu.Lock()
+	conns := len(s.conns)
+	s.mu.Unlock()
+	return Stats{
+		Connections:  int64(conns),
+		Requests:     s.requests.Load(),
+		Spans:        s.spans.Load(),
+		Rejected:     s.rejected.Load(),
+		Refused:      s.refused.Load(),
+		OtherSignals: s.others.Load(),
+	}
+}
+
+// refusal is why a request is not taken: a gRPC code, from which the HTTP status follows, and words for the sender.
+type refusal struct {
+	code    codes.Code
+	message string
+}
+
+// accepted is the answer to a request that was taken, perhaps without some malformed spans.
+type accepted struct {
+	rejected int
+	reason   string // why the first of the rejected spans was
+}
+
+// message is what the sender is told about the rejected spans; empty when there are none.
+func (a accepted) message() string {
+	if a.rejected == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d malformed spans rejected; the first: %s", a.rejected, a.reason)
+}
+
+// take scans a request and hands it to the sink. A panic on the way costs the one request: the process may be supervising a
+// command that must live on.
+func (s *Server) take(ctx context.Context, body []byte) (a accepted, no *refusal) {
+	defer func() {
+		if p := recover(); p != nil {
+			no = &refusal{codes.Internal, fmt.Sprintf("internal error: %v", p)}
+		}
+	}()
+	clean, sum, rejected, reason, err := otlp.Scan(body)
+	if err != nil {
+		return a, &refusal{codes.InvalidArgument, err.Error()}
+	}
+	if sum.Spans > 0 {
+		if err := s.sink.Append(ctx, clean, sum); err != nil {
+			return a, &refusal{codes.Unavailable, err.Error()}
+		}
+	}
+	s.spans.Add(int64(sum.Spans))
+	s.rejected.Add(int64(rejected))
+	return accepted{rejected, reason}, nil
+}
+
+// enter takes a place for a request; leave gives it back. False when ctx ended while the server was full.
+func (s *Server) enter(ctx context.Context) bool {
+	select {
+	case s.inHand <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (s *Server) leave() { <-s.inHand }
+
+// errTooLarge is the answer to a request over maxRequest.
+var errTooLarge = &refusal{codes.ResourceExhausted, fmt.Sprintf("the request is larger than %d MiB", maxRequest>>20)}
+
+// errFull is the answer to a request that waited in vain for others to be done.
+var errFull = &refusal{codes.Unavailable, "too many requests at once"}
+
+// otherSignal is the answer to metrics, logs and profiles, whose users mostly have not chosen to send them here.
+func otherSignal(name, variable string) string {
+	return fmt.Sprintf("forkspan takes traces only, not %s; %s=none stops them", name, variable)
+}
+
+var (
+	noMetrics  = otherSignal("metrics", "OTEL_METRICS_EXPORTER")
+	noLogs     = otherSignal("logs", "OTEL_LOGS_EXPORTER")
+	noProfiles = "forkspan takes traces only, not profiles"
+)
