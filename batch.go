@@ -170,7 +170,7 @@ func (b *batcher) export(buf []sdktrace.ReadOnlySpan) error {
 	b.inFlight = 0
 	if !b.gaveUp {
 		switch {
-		case err == nil || a.accepted:
+		case err == nil || a.taken:
 			rejected := min(a.rejected, n)
 			b.total.Rejected += uint64(rejected)
 			b.total.Exported += uint64(n - rejected)

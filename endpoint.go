@@ -68,7 +68,7 @@ func parseEndpoint(raw string) (endpoint, error) {
 	case strings.HasPrefix(s, "//"):
 		rest = s[2:]
 	default:
-		if name, _, _ := strings.Cut(s, ":"); isTargetScheme(name) {
+		if name, _, ok := strings.Cut(s, ":"); ok && isTargetScheme(name) {
 			if t, err := parseTarget(s, strings.ToLower(name)); err == nil {
 				return t, nil
 			}
@@ -130,7 +130,7 @@ func (e *endpoint) parseAuthority(s string) error {
 
 // splitHostPort is net.SplitHostPort with an optional port and bare IPv6 addresses.
 func splitHostPort(s string) (host, port string, err error) {
-	if addr, err := netip.ParseAddr(s); err == nil && addr.Is6() {
+	if isIPv6(s) {
 		return s, "", nil
 	}
 	switch {
@@ -140,7 +140,7 @@ func splitHostPort(s string) (host, port string, err error) {
 			return "", "", errors.New("missing ] after IPv6 address")
 		}
 		host = strings.Replace(s[1:end], "%25", "%", 1)
-		if addr, err := netip.ParseAddr(host); err != nil || !addr.Is6() {
+		if !isIPv6(host) {
 			return "", "", errors.New("no IPv6 address between [ and ]")
 		}
 		if rest := s[end+1:]; rest != "" {
@@ -172,14 +172,20 @@ func splitHostPort(s string) (host, port string, err error) {
 	return host, port, nil
 }
 
-// isHostName accepts names and IPv4 addresses; underscores are no host names by the book, but compose files have them.
+// isIPv6 accepts addresses with a zone, as long as that looks like an interface's name.
+func isIPv6(s string) bool {
+	addr, err := netip.ParseAddr(s)
+	return err == nil && addr.Is6() && (addr.Zone() == "" || isHostName(addr.Zone()))
+}
+
+// isHostName accepts ASCII names and IPv4 addresses; underscores are no host names by the book, but compose files have them.
 func isHostName(s string) bool {
 	if s == "" || len(s) > 253 {
 		return false
 	}
 	for _, c := range []byte(s) {
 		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '.', c == '_', c >= 0x80:
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '.', c == '_':
 		default:
 			return false
 		}
@@ -242,7 +248,7 @@ func (e endpoint) httpURL() *url.URL {
 	if e.implicit {
 		def = portHTTP
 	}
-	u.Host = strings.Replace(e.hostPort(def), "%", "%25", 1)
+	u.Host = e.hostPort(def)
 	if parsed, err := url.Parse(e.path); err == nil && e.path != "" && !strings.HasPrefix(e.path, "//") {
 		u.Path, u.RawPath = parsed.Path, parsed.RawPath
 	} else {
@@ -267,7 +273,7 @@ func (e endpoint) forChildren(protocol string) string {
 		return e.target
 	}
 	if protocol == protocolGRPC {
-		u := url.URL{Scheme: e.scheme(), Host: strings.Replace(e.hostPort(portGRPC), "%", "%25", 1)}
+		u := url.URL{Scheme: e.scheme(), Host: e.hostPort(portGRPC)}
 		return u.String()
 	}
 	u := e.httpURL()

@@ -2,29 +2,14 @@ package forkspan
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
-	"net/url"
-	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
-	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
-	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/credentials/insecure"
-)
-
-// Retries of one export, all within its timeout. OpenTelemetry's Go exporters wait 5 s before the first, which a
-// [Tracer.Shutdown] cannot.
-const (
-	retryFirst = time.Second
-	retryMax   = 5 * time.Second
+	coltracepb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 )
 
 // NewExporter returns an OTLP exporter for endpoint; an empty one means that of the environment, or localhost. Settings
@@ -62,118 +47,59 @@ func NewExporter(ctx context.Context, endpoint string, opts ...Option) (sdktrace
 	return e, errors.Join(r.errs...)
 }
 
-// otlpExporter bounds each export in time and closes its connections when it is shut down.
-type otlpExporter struct {
-	*otlptrace.Exporter
-	timeout time.Duration
-	close   func()
-}
-
-func newOTLPExporter(ctx context.Context, c exportConfig) (*otlpExporter, error) {
-	e := &otlpExporter{timeout: c.timeout, close: func() {}}
+// newOTLPExporter puts OpenTelemetry's encoding on top of a way to send of our own. OpenTelemetry's clients read the
+// environment by themselves, complain on stderr about endpoints in vLLM's form, wait 5 s before they try again, and keep
+// the number of spans that a partial success rejected inside an error's text.
+func newOTLPExporter(ctx context.Context, c exportConfig) (sdktrace.SpanExporter, error) {
+	var send sender
 	var err error
 	if c.protocol == protocolGRPC {
-		e.Exporter, err = newGRPC(ctx, c)
+		send, err = newGRPCSender(c)
 	} else {
-		e.Exporter, e.close, err = newHTTP(ctx, c)
+		send = newHTTPSender(c)
 	}
+	if err != nil {
+		return nil, fmt.Errorf("create exporter: %w", err)
+	}
+	e, err := otlptrace.New(ctx, &client{sender: send, timeout: c.timeout})
 	if err != nil {
 		return nil, fmt.Errorf("create exporter: %w", err)
 	}
 	return e, nil
 }
 
-// ExportSpans sends spans, with retries, within the exporter's timeout.
-func (e *otlpExporter) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
-	ctx, cancel := context.WithTimeout(ctx, e.timeout)
+// sender makes one attempt to export.
+type sender interface {
+	// send returns the number of spans that the collector rejected. An error is a *retryError when it is worth another try.
+	send(ctx context.Context, req *coltracepb.ExportTraceServiceRequest) (rejected int64, message string, err error)
+	close() error
+}
+
+// client is an otlptrace.Client that retries within its timeout.
+type client struct {
+	sender  sender
+	timeout time.Duration
+}
+
+// Start does nothing; connections are made when there is something to send.
+func (c *client) Start(context.Context) error { return nil }
+
+// Stop closes the connections. Exports under way end with the context that they were given.
+func (c *client) Stop(context.Context) error { return c.sender.close() }
+
+// UploadTraces sends spans and notes for withAnswer how many the collector turned down.
+func (c *client) UploadTraces(ctx context.Context, spans []*tracepb.ResourceSpans) error {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	return e.Exporter.ExportSpans(ctx, spans)
-}
-
-// Shutdown closes the connection.
-func (e *otlpExporter) Shutdown(ctx context.Context) error {
-	defer e.close()
-	return e.Exporter.Shutdown(ctx)
-}
-
-// newGRPC passes on every setting, since what it leaves out the upstream exporter reads from the environment, by rules
-// that are not ours.
-func newGRPC(ctx context.Context, c exportConfig) (*otlptrace.Exporter, error) {
-	creds := insecure.NewCredentials()
-	if c.tls != nil {
-		creds = credentials.NewTLS(c.tls)
-	}
-	compressor := ""
-	if c.gzip {
-		compressor = "gzip"
-	}
-	return otlptracegrpc.New(ctx,
-		otlptracegrpc.WithEndpoint(c.endpoint.dialTarget()),
-		otlptracegrpc.WithTLSCredentials(creds),
-		otlptracegrpc.WithHeaders(c.headers),
-		otlptracegrpc.WithTimeout(c.timeout),
-		otlptracegrpc.WithCompressor(compressor),
-		otlptracegrpc.WithRetry(otlptracegrpc.RetryConfig{
-			Enabled: true, InitialInterval: retryFirst, MaxInterval: retryMax, MaxElapsedTime: c.timeout,
-		}),
-		otlptracegrpc.WithDialOption(grpc.WithUnaryInterceptor(noteGRPCAnswer)),
-	)
-}
-
-func newHTTP(ctx context.Context, c exportConfig) (*otlptrace.Exporter, func(), error) {
-	target := c.endpoint.httpURL()
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.TLSClientConfig = c.tls
-	if path, ok := strings.CutPrefix(c.endpoint.target, "unix:"); ok {
-		path = "/" + strings.TrimLeft(path, "/")
-		transport.Proxy = nil
-		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
-			var d net.Dialer
-			return d.DialContext(ctx, "unix", path)
+	req := &coltracepb.ExportTraceServiceRequest{ResourceSpans: spans}
+	for wait := retryFirst; ; wait = min(2*wait, retryMax) {
+		rejected, message, err := c.sender.send(ctx, req)
+		if err == nil {
+			return noteAnswer(ctx, rejected, message)
+		}
+		var again *retryError
+		if !errors.As(err, &again) || !sleep(ctx, max(again.after, jitter(wait))) {
+			return err
 		}
 	}
-	compression, encoding := otlptracehttp.NoCompression, otlptracehttp.EncodingProtobuf
-	if c.gzip {
-		compression = otlptracehttp.GzipCompression
-	}
-	if c.protocol == protocolJSON {
-		encoding = otlptracehttp.EncodingJSON
-	}
-	e, err := otlptracehttp.New(ctx,
-		otlptracehttp.WithEndpointURL(target.String()),
-		otlptracehttp.WithTLSClientConfig(nil), // ours is in the client; the environment's must not count
-		otlptracehttp.WithHTTPClient(&http.Client{Transport: &httpSender{url: target, next: transport}}),
-		otlptracehttp.WithHeaders(c.headers),
-		otlptracehttp.WithTimeout(c.timeout),
-		otlptracehttp.WithCompression(compression),
-		otlptracehttp.WithEncoding(encoding),
-		otlptracehttp.WithRetry(otlptracehttp.RetryConfig{
-			Enabled: true, InitialInterval: retryFirst, MaxInterval: retryMax, MaxElapsedTime: c.timeout,
-		}),
-	)
-	return e, transport.CloseIdleConnections, err
-}
-
-// httpSender posts to exactly url, whose query and escaping the upstream exporter drops, and notes the answer.
-type httpSender struct {
-	url  *url.URL
-	next http.RoundTripper
-}
-
-func (s *httpSender) RoundTrip(req *http.Request) (*http.Response, error) {
-	req = req.Clone(req.Context())
-	req.URL = s.url
-	resp, err := s.next.RoundTrip(req)
-	if err == nil {
-		err = noteHTTPAnswer(req.Context(), resp)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return resp, nil
-}
-
-func basicAuth(u *url.Userinfo) string {
-	password, _ := u.Password()
-	return "Basic " + base64.StdEncoding.EncodeToString([]byte(u.Username()+":"+password))
 }
