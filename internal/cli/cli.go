@@ -6,8 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-
-	"github.com/spf13/cobra"
+	"syscall"
 )
 
 // Streams are the files and the environment a command works with; tests put their own in.
@@ -27,6 +26,7 @@ func Standard() Streams {
 type app struct {
 	Streams
 	dbPath string // --db; empty for the default place
+	color  string // --color: auto, always or never
 }
 
 // exitError ends forkspan with a status of its own. A nil err prints nothing.
@@ -63,15 +63,16 @@ func withHint(err error, format string, args ...any) error {
 
 // The exit statuses of forkspan's own errors; a command under `run` brings its own.
 const (
-	statusError = 1
-	statusUsage = 2
+	statusError      = 1
+	statusUsage      = 2
+	statusBrokenPipe = 141 // that of a program that died of SIGPIPE
 )
 
 // Main runs forkspan with args (without the program's name) and returns its exit status.
 func Main(args []string, streams Streams) int {
 	a := &app{Streams: streams}
 	root := newRoot(a)
-	root.SetArgs(args)
+	root.SetArgs(shieldReferences(root, args))
 	root.SetIn(a.Stdin)
 	root.SetOut(a.Stdout)
 	root.SetErr(a.Stderr)
@@ -83,30 +84,19 @@ func (a *app) report(err error) int {
 	if err == nil {
 		return 0
 	}
+	if errors.Is(err, syscall.EPIPE) || errors.Is(err, io.ErrClosedPipe) {
+		return statusBrokenPipe
+	}
 	status := statusError
-	var exit *exitError
-	if errors.As(err, &exit) {
+	if exit, ok := errors.AsType[*exitError](err); ok {
 		status = exit.status
 		if exit.err == nil {
 			return status
 		}
 	}
 	fmt.Fprintf(a.Stderr, "forkspan: %v\n", err)
-	var hint *hintError
-	if errors.As(err, &hint) {
+	if hint, ok := errors.AsType[*hintError](err); ok {
 		fmt.Fprintf(a.Stderr, "hint: %s\n", hint.hint)
 	}
 	return status
-}
-
-// newRoot builds the command tree. Each command has a constructor newXxx(a) in its own file.
-func newRoot(a *app) *cobra.Command {
-	root := &cobra.Command{
-		Use:           "forkspan",
-		Short:         "One trace across a tree of processes",
-		SilenceErrors: true,
-		SilenceUsage:  true,
-	}
-	root.AddCommand(newVersion(a))
-	return root
 }

@@ -72,3 +72,9 @@ func FormatCount(n int64) string {
 	}
 	return sign + s
 }
+
+// Columns is how many columns a terminal gives a text.
+func Columns(s string) int { return columnsOf(s) }
+
+// Truncate cuts s to at most columns, with ".." where something was cut off.
+func Truncate(s string, columns int) string { return truncate(s, columns, asciiGlyphs.ellipsis) }

@@ -109,3 +109,19 @@ func Build(spans []otlp.Span, opts Options) *Timeline {
 	b.build()
 	return t
 }
+
+// RequestRows returns the rows of requests, without what is below them: none where requests are drawn as one row.
+func (t *Timeline) RequestRows() []*Row {
+	var rows []*Row
+	depth := 0 // of requests, one more below a row that sums them up
+	for i := range t.Rows {
+		r := &t.Rows[i]
+		switch {
+		case r.Kind == RequestsRow:
+			depth = r.Depth + 1
+		case r.Trace < 0 && r.Depth == depth:
+			rows = append(rows, r)
+		}
+	}
+	return rows
+}

@@ -178,11 +178,25 @@ func (n *node) supersede(s *otlp.Span) {
 	}
 }
 
+// runScope is the instrumentation scope of the spans that `forkspan run` makes of its command: the environment of the command's
+// processes carries one of them. startupSpan is the name of the one that ends when the command is ready.
+const (
+	runScope    = "forkspan.dev/forkspan/run"
+	startupSpan = "startup"
+)
+
+func ofRun(s *otlp.Span) bool { return s.Scope != nil && s.Scope.Name == runScope }
+
 // link finds each node's parent and tells requests apart.
 func (f *forest) link(ix *index, opts Options) {
 	ambientSpans := make(map[otlp.SpanID]bool, len(opts.AmbientParents))
 	for _, id := range opts.AmbientParents {
 		ambientSpans[id] = true
+	}
+	for i := range f.nodes {
+		if ofRun(f.nodes[i].span) {
+			ambientSpans[f.nodes[i].span.SpanID] = true
+		}
 	}
 	for i := range f.nodes {
 		n := &f.nodes[i]

@@ -1,6 +1,10 @@
 package timeline
 
-import "time"
+import (
+	"time"
+
+	"forkspan.dev/forkspan/internal/otlp"
+)
 
 // Timestamps outside these years come from clocks that were never set or from garbage; they do not stretch the drawing.
 var (
@@ -13,6 +17,9 @@ const idleGap = int64(time.Minute)
 
 // window chooses the time that is drawn: from the start of everything to the end of start-up. What lies outside is drawn at the edge.
 func (f *forest) window(opts Options) (start, end int64) {
+	if opts.Ready == 0 {
+		opts.Ready = f.readyTime()
+	}
 	chosen := func(n *node) bool { return opts.All || !n.has(served) }
 	if len(f.roots) == 0 {
 		chosen = func(*node) bool { return true }
@@ -27,7 +34,9 @@ func (f *forest) window(opts Options) (start, end int64) {
 			any, start, end = n, n.span.Start, n.span.Start
 		}
 		if n.has(ambient) && !opts.All {
-			only = n
+			if only == nil {
+				only = n
+			}
 			continue
 		}
 		gap := n.span.Start - end
@@ -52,6 +61,17 @@ func (f *forest) window(opts Options) (start, end int64) {
 		end = max(end, opts.Ready)
 	}
 	return start, max(start, end)
+}
+
+// readyTime is when the command was ready, as the span of its start-up tells; 0 when none does.
+func (f *forest) readyTime() int64 {
+	for i := range f.nodes {
+		n := &f.nodes[i]
+		if ofRun(n.span) && n.span.Name == startupSpan && n.span.Status != otlp.StatusError {
+			return n.span.End
+		}
+	}
+	return 0
 }
 
 // afterReady tells whether n is none of start-up's business: begun after the command was ready, or under way for long after.

@@ -1,0 +1,221 @@
+package cli
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"forkspan.dev/forkspan/internal/otlp"
+)
+
+// Requests longer than this are not read from files; the receiver takes far less.
+const longestRequest = 1 << 30
+
+// fileProblem is a part of a file that could not be read. The parts around it were.
+type fileProblem struct {
+	where string // "line 3", "request 2"
+	why   string
+}
+
+func (p fileProblem) String() string { return p.where + ": " + p.why }
+
+// traceFile reads export requests from a file of any format: OTLP JSON lines, one JSON document (also an array of requests), one
+// protobuf request, protobuf requests each after its length in four bytes (as the Collector's file exporter writes them), and each
+// of these under gzip. The format is told by the content.
+type traceFile struct {
+	request  func(body []byte, sum otlp.Summary) error // takes each request; its error ends the reading
+	problems []fileProblem
+	requests int
+}
+
+// read reads r to its end. The error is of reading or of request; damaged parts are problems.
+func (f *traceFile) read(r io.Reader) error {
+	in := bufio.NewReaderSize(r, 1<<16)
+	start, err := in.Peek(2)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if len(start) == 2 && start[0] == 0x1f && start[1] == 0x8b {
+		unzipped, err := gzip.NewReader(in)
+		if err != nil {
+			return fmt.Errorf("read gzip: %w", err)
+		}
+		in = bufio.NewReaderSize(unzipped, 1<<16)
+	}
+	err = f.readPlain(in)
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, gzip.ErrChecksum) || errors.Is(err, gzip.ErrHeader) {
+		f.problem("end of file", fmt.Errorf("cut off or damaged: %w", err))
+		return nil
+	}
+	return err
+}
+
+func (f *traceFile) readPlain(in *bufio.Reader) error {
+	first, err := firstByte(in)
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	switch {
+	case first == '{' || first == '[':
+		return f.readJSON(in)
+	case first == 0:
+		return f.readFramed(in)
+	}
+	return f.readProtobuf(in)
+}
+
+// firstByte looks past white space that JSON may begin with, and a byte order mark. The white space of a protobuf, whose first byte
+// is that of a line's end, is left.
+func firstByte(in *bufio.Reader) (byte, error) {
+	for n := 1; ; n++ {
+		b, err := in.Peek(n)
+		if len(b) < n {
+			if n > 1 && errors.Is(err, io.EOF) {
+				return b[0], nil
+			}
+			if errors.Is(err, bufio.ErrBufferFull) {
+				return b[0], nil
+			}
+			return 0, err
+		}
+		switch c := b[n-1]; c {
+		case ' ', '\t', '\r', '\n', 0xef, 0xbb, 0xbf:
+		case '{', '[':
+			_, err := in.Discard(n - 1)
+			return c, err
+		default:
+			return b[0], nil
+		}
+	}
+}
+
+// readJSON takes the text line by line while the first line is a document of its own, and else as one document.
+func (f *traceFile) readJSON(in *bufio.Reader) error {
+	line, end := readLine(in)
+	if end != nil && !errors.Is(end, io.EOF) {
+		return end
+	}
+	if end == nil && !json.Valid(line) {
+		rest, err := io.ReadAll(io.LimitReader(in, longestRequest))
+		if err != nil {
+			return err
+		}
+		whole := append(slices.Clone(line), rest...)
+		if json.Valid(whole) {
+			return f.document("document", whole)
+		}
+		in, end = bufio.NewReader(bytes.NewReader(rest)), nil
+	}
+	for n := 1; ; n++ {
+		if len(bytes.TrimSpace(line)) > 0 {
+			if err := f.document(fmt.Sprintf("line %d", n), line); err != nil {
+				return err
+			}
+		}
+		if end != nil {
+			if errors.Is(end, io.EOF) {
+				return nil
+			}
+			return end
+		}
+		line, end = readLine(in)
+	}
+}
+
+// readLine returns the next line; at the end of the text with io.EOF.
+func readLine(in *bufio.Reader) ([]byte, error) {
+	line, err := in.ReadBytes('\n')
+	if len(line) > longestRequest {
+		return nil, fmt.Errorf("a line of %d MiB", len(line)>>20)
+	}
+	return line, err
+}
+
+// document takes one JSON request, or an array of them.
+func (f *traceFile) document(where string, text []byte) error {
+	text = bytes.TrimSpace(text)
+	if len(text) > 0 && text[0] == '[' {
+		var list []json.RawMessage
+		if err := json.Unmarshal(text, &list); err != nil {
+			f.problem(where, err)
+			return nil
+		}
+		for i, one := range list {
+			if err := f.document(fmt.Sprintf("%s, item %d", where, i+1), one); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	body, err := otlp.FromJSON(text)
+	if err != nil {
+		f.problem(where, err)
+		return nil
+	}
+	return f.take(where, body)
+}
+
+func (f *traceFile) readFramed(in *bufio.Reader) error {
+	for n := 1; ; n++ {
+		var size [4]byte
+		if _, err := io.ReadFull(in, size[:]); err != nil {
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return err
+		}
+		length := binary.BigEndian.Uint32(size[:])
+		if length > longestRequest {
+			f.problem(fmt.Sprintf("request %d", n), fmt.Errorf("a length of %d MiB", length>>20))
+			return nil
+		}
+		var body bytes.Buffer
+		if _, err := io.CopyN(&body, in, int64(length)); err != nil {
+			if errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF
+			}
+			return err
+		}
+		if err := f.take(fmt.Sprintf("request %d", n), body.Bytes()); err != nil {
+			return err
+		}
+	}
+}
+
+func (f *traceFile) readProtobuf(in *bufio.Reader) error {
+	body, err := io.ReadAll(io.LimitReader(in, longestRequest))
+	if err != nil {
+		return err
+	}
+	return f.take("file", body)
+}
+
+// take checks a request and hands it on without its malformed spans.
+func (f *traceFile) take(where string, body []byte) error {
+	clean, sum, rejected, reason, err := otlp.Scan(body)
+	if err != nil {
+		f.problem(where, err)
+		return nil
+	}
+	if rejected > 0 {
+		f.problem(where, fmt.Errorf("%d malformed spans left out: %s", rejected, reason))
+	}
+	if sum.Spans == 0 {
+		return nil
+	}
+	f.requests++
+	return f.request(clean, sum)
+}
+
+func (f *traceFile) problem(where string, err error) {
+	f.problems = append(f.problems, fileProblem{where, err.Error()})
+}

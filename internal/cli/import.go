@@ -1,0 +1,204 @@
+package cli
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base32"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"forkspan.dev/forkspan/internal/otlp"
+	"forkspan.dev/forkspan/internal/store"
+)
+
+const importLong = `Put files of spans into the store, each as a run of its own.
+
+A file is OTLP JSON lines, one OTLP JSON document, or OTLP protobuf, each also compressed with gzip; - is standard
+input. The content tells the format, not the name. A damaged part is left out, named on stderr, and the exit status is
+then 1; what lies around it is imported. A file that was imported before is not imported again.`
+
+const importExample = `  forkspan import trace.jsonl
+  forkspan import *.json.gz --name nightly
+  curl -s https://ci.example/trace.pb | forkspan import -`
+
+func newImport(a *app) *cobra.Command {
+	var name string
+	cmd := &cobra.Command{
+		Use:     "import FILE…",
+		Short:   "Put files of spans into the store",
+		Long:    importLong,
+		Example: importExample,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return errors.New("no file to import")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.importFiles(cmd.Context(), args, name)
+		},
+	}
+	cmd.Flags().StringVar(&name, "name", "", "`name` of the run (default: the file's)")
+	return cmd
+}
+
+func (a *app) importFiles(ctx context.Context, paths []string, name string) error {
+	db, err := a.openStore(ctx)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	failed := false
+	for _, path := range paths {
+		if err := a.importFile(ctx, db, path, name); err != nil {
+			failed = true
+			a.report(err)
+		}
+	}
+	if failed {
+		return &exitError{status: statusError}
+	}
+	return nil
+}
+
+func (a *app) importFile(ctx context.Context, db *store.Store, path, name string) error {
+	if name == "" {
+		name = filepath.Base(path)
+	}
+	f, err := a.openImport(path)
+	if err != nil {
+		return fmt.Errorf("import %s: %w", path, err)
+	}
+	defer f.close()
+	run := store.Run{ID: f.id, Kind: "import", Name: name, Start: time.Now(), PID: os.Getpid()}
+	switch before, err := db.FindRun(ctx, f.id); {
+	case errors.Is(err, store.ErrNotFound):
+	case err != nil:
+		return fmt.Errorf("import %s: %w", path, err)
+	case !before.End.IsZero():
+		_, err := fmt.Fprintf(a.Stdout, "run %s: %s was imported before\n", before.ID, path)
+		return err
+	default: // cut off halfway
+		if err := db.Remove(ctx, before.ID); err != nil {
+			return fmt.Errorf("import %s: %w", path, err)
+		}
+	}
+	if err := db.PutRun(ctx, run); err != nil {
+		return fmt.Errorf("import %s: %w", path, err)
+	}
+	progress := a.newProgress("importing "+path, f.size)
+	file := traceFile{request: func(body []byte, sum otlp.Summary) error {
+		run.Account.Spans += int64(sum.Spans)
+		progress.show(f.read, run.Account.Spans)
+		return db.Append(ctx, run.ID, body, sum)
+	}}
+	err = file.read(f)
+	progress.done()
+	if err == nil && file.requests == 0 {
+		err = withHint(errors.New("no spans in it"), "forkspan reads OTLP: JSON lines, JSON or protobuf")
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("import %s: %w", path, err), a.warn(path, file.problems), db.Remove(ctx, run.ID))
+	}
+	if err := finishImport(ctx, db, &run, &file); err != nil {
+		return fmt.Errorf("import %s: %w", path, err)
+	}
+	_, err = fmt.Fprintf(a.Stdout, "run %s: %s in %s from %s\n", run.ID, counted(int(run.Account.Spans), "span", "spans"),
+		counted(int(run.Account.Traces), "trace", "traces"), path)
+	return errors.Join(err, a.warn(path, file.problems))
+}
+
+// finishImport completes the run with its account.
+func finishImport(ctx context.Context, db *store.Store, run *store.Run, file *traceFile) error {
+	traces, err := db.Traces(ctx, run.ID)
+	if err != nil {
+		return err
+	}
+	processes, err := db.Processes(ctx, run.ID)
+	if err != nil {
+		return err
+	}
+	run.Account.Traces, run.Account.Processes = int64(len(traces)), int64(len(processes))
+	if n := len(file.problems); n > 0 {
+		run.Account.Dropped = map[string]int64{"damaged": int64(n)}
+	}
+	run.End = time.Now()
+	return db.PutRun(ctx, *run)
+}
+
+// importedFile is a file to import, with the run id that its content gives: the same content is the same run.
+type importedFile struct {
+	*os.File
+	id        string
+	size      int64
+	read      int64 // bytes
+	temporary bool
+}
+
+func (f *importedFile) Read(p []byte) (int, error) {
+	n, err := f.File.Read(p)
+	f.read += int64(n)
+	return n, err
+}
+
+func (f *importedFile) close() {
+	_ = f.File.Close()
+	if f.temporary {
+		_ = os.Remove(f.File.Name())
+	}
+}
+
+// openImport opens path and reads it once for its id. Standard input, which can be read but once, is kept in a temporary file.
+func (a *app) openImport(path string) (*importedFile, error) {
+	f := &importedFile{}
+	var err error
+	if path == "-" {
+		f.temporary = true
+		if f.File, err = os.CreateTemp("", "forkspan-import-"); err == nil {
+			_, err = io.Copy(f.File, a.Stdin)
+		}
+	} else {
+		f.File, err = os.Open(path)
+	}
+	if err == nil {
+		err = f.identify()
+	}
+	if err != nil {
+		if f.File != nil {
+			f.close()
+		}
+		if pathErr, ok := errors.AsType[*os.PathError](err); ok {
+			err = pathErr.Err
+		}
+		return nil, err
+	}
+	return f, nil
+}
+
+func (f *importedFile) identify() error {
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	hash := sha256.New()
+	var err error
+	if f.size, err = io.Copy(hash, f.File); err != nil {
+		return err
+	}
+	f.id = contentRunID(hash.Sum(nil))
+	_, err = f.Seek(0, io.SeekStart)
+	return err
+}
+
+// contentRunID makes a run id of a hash: its first fifty bits in Crockford's base32, like [store.NewRunID]'s.
+func contentRunID(hash []byte) string {
+	const digits = 10
+	return crockford.EncodeToString(hash)[:digits]
+}
+
+var crockford = base32.NewEncoding("0123456789ABCDEFGHJKMNPQRSTVWXYZ")

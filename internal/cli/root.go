@@ -1,0 +1,158 @@
+package cli
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// The groups of commands in the help.
+const (
+	groupRecord = "record"
+	groupRead   = "read"
+	groupData   = "data"
+	groupHelp   = "help"
+)
+
+const rootLong = `forkspan runs a command, receives the OpenTelemetry spans of all the processes it starts,
+stores them and draws them as one trace. It is made for LLM servers, which are many processes,
+and works for any program that passes trace context through the environment.`
+
+const rootExample = `  forkspan run -- vllm serve Qwen/Qwen3-0.6B   # trace a server and all it starts
+  forkspan show                                # the latest run's waterfall
+  forkspan ls                                  # all runs
+  forkspan show trace.json                     # a file from elsewhere`
+
+// newRoot builds the command tree. Each command has a constructor newXxx(a) in its own file, and a line here that puts it in a group.
+func newRoot(a *app) *cobra.Command {
+	root := &cobra.Command{
+		Use:               "forkspan COMMAND",
+		Short:             "One trace across a tree of processes",
+		Long:              rootLong,
+		Example:           rootExample,
+		Args:              cobra.ArbitraryArgs,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return a.applyEnvironment(cmd) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return cmd.Help()
+			}
+			return unknownCommand(cmd, args[0])
+		},
+	}
+	root.PersistentFlags().StringVar(&a.dbPath, "db", "", "store `file` (default $XDG_STATE_HOME/forkspan/forkspan.db)")
+	choice(root.PersistentFlags(), &a.color, "color", "auto", []string{"auto", "always", "never"},
+		"colours and box drawing `when`: auto, always or never")
+	root.AddGroup(
+		&cobra.Group{ID: groupRecord, Title: "Record"},
+		&cobra.Group{ID: groupRead, Title: "Read"},
+		&cobra.Group{ID: groupData, Title: "Data"},
+		&cobra.Group{ID: groupHelp, Title: "Help"},
+	)
+	add := func(group string, commands ...*cobra.Command) {
+		for _, c := range commands {
+			c.GroupID = group
+			root.AddCommand(c)
+		}
+	}
+	add(groupRead, newLs(a), newShow(a))
+	add(groupData, newImport(a), newRm(a))
+	add(groupHelp, newVersion(a), newMan(a), newEnvironmentTopic())
+	finishTree(root)
+	return root
+}
+
+// finishTree gives every command what all have in common.
+func finishTree(root *cobra.Command) {
+	root.SetHelpCommandGroupID(groupHelp)
+	root.SetCompletionCommandGroupID(groupHelp)
+	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
+	root.SetUsageTemplate(usageTemplate)
+	root.SetHelpTemplate(helpTemplate)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError(cmd, err) })
+	root.InitDefaultCompletionCmd()
+	root.InitDefaultHelpCmd()
+	walkCommands(root, func(c *cobra.Command) {
+		c.DisableFlagsInUseLine = true
+		if c.Args != nil {
+			check := c.Args
+			c.Args = func(cmd *cobra.Command, args []string) error {
+				if err := check(cmd, args); err != nil {
+					return usageError(cmd, err)
+				}
+				return nil
+			}
+		}
+	})
+}
+
+// walkCommands visits c and all commands below it.
+func walkCommands(c *cobra.Command, visit func(*cobra.Command)) {
+	visit(c)
+	for _, child := range c.Commands() {
+		walkCommands(child, visit)
+	}
+}
+
+// usageError is an error in how forkspan was called.
+func usageError(cmd *cobra.Command, err error) error {
+	return withHint(&exitError{status: statusUsage, err: err}, "%s --help says how it is used", cmd.CommandPath())
+}
+
+func unknownCommand(root *cobra.Command, name string) error {
+	err := &exitError{status: statusUsage, err: fmt.Errorf("unknown command %q", name)}
+	root.SuggestionsMinimumDistance = 2
+	if similar := root.SuggestionsFor(name); len(similar) > 0 {
+		return withHint(err, "did you mean %s?", strings.Join(similar, " or "))
+	}
+	return withHint(err, "forkspan --help lists the commands; to trace a program: forkspan run -- %s", name)
+}
+
+// atMost wants no more than n arguments, called what in the message.
+func atMost(n int, what string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) > n {
+			return fmt.Errorf("more than %d %s: %s", n, what, strings.Join(args, " "))
+		}
+		return nil
+	}
+}
+
+// referencesAnnotation marks commands whose arguments name runs, so that -2 is one and no flag.
+const referencesAnnotation = "forkspan.references"
+
+// references marks c so.
+func references(c *cobra.Command) *cobra.Command {
+	if c.Annotations == nil {
+		c.Annotations = map[string]string{}
+	}
+	c.Annotations[referencesAnnotation] = "true"
+	return c
+}
+
+// shieldReferences writes -2 as @-2 where it names the run before the latest; [app.load] takes both.
+func shieldReferences(root *cobra.Command, args []string) []string {
+	cmd, _, err := root.Find(args)
+	if err != nil || cmd.Annotations[referencesAnnotation] == "" {
+		return args
+	}
+	args = slices.Clone(args)
+	for i, arg := range args {
+		if arg == "--" {
+			break
+		}
+		if isRelative(arg) {
+			args[i] = "@" + arg
+		}
+	}
+	return args
+}
+
+// isRelative tells whether ref counts runs back from the latest: -1, -2.
+func isRelative(ref string) bool {
+	digits, ok := strings.CutPrefix(ref, "-")
+	return ok && digits != "" && digits[0] != '0' && strings.Trim(digits, "0123456789") == ""
+}

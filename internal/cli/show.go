@@ -1,0 +1,157 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"forkspan.dev/forkspan/internal/timeline"
+)
+
+// showFlags are the flags of `forkspan show`.
+type showFlags struct {
+	depth        int
+	minDuration  time.Duration
+	process      string
+	errors       bool
+	criticalPath bool
+	all          bool
+	noGroup      bool
+	requests     bool
+	width        int
+	json         bool
+}
+
+const showLong = `Draw the spans of a run as a waterfall: start-up row by row, all requests as one row, equal ranks as one row.
+
+` + referenceHelp + `
+
+Drawn is the time from the command's start to the end of start-up; rows that begin later stand at the right edge.
+At most a screenful is drawn, the longest and the failed rows first; the filters and --all lift that.`
+
+const showExample = `  forkspan show                                   # the latest run
+  forkspan show -2 --errors                       # what failed in the run before it
+  forkspan show 7K3F --process Worker --depth 6
+  forkspan show trace.json.gz --critical-path     # a file, without importing it
+  forkspan show --all --json | jq .`
+
+func newShow(a *app) *cobra.Command {
+	var f showFlags
+	cmd := references(&cobra.Command{
+		Use:               "show [RUN | TRACE | FILE]",
+		Short:             "Draw the waterfall of a run",
+		Long:              showLong,
+		Example:           showExample,
+		Args:              atMost(1, "run"),
+		ValidArgsFunction: a.completeReferences(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.show(cmd.Context(), first(args), f)
+		},
+	})
+	flags := cmd.Flags()
+	flags.IntVar(&f.depth, "depth", 0, "draw this many `levels` of the tree")
+	flags.DurationVar(&f.minDuration, "min-duration", 0, "leave out spans shorter than this `time`, for example 50ms")
+	flags.StringVar(&f.process, "process", "", "only spans of processes with this `name` (or part of it), role, service or pid")
+	flags.BoolVar(&f.errors, "errors", false, "only what failed")
+	flags.BoolVar(&f.criticalPath, "critical-path", false, "only the spans that decided when start-up was over")
+	flags.BoolVar(&f.requests, "requests", false, "requests row by row")
+	flags.BoolVar(&f.noGroup, "no-group", false, "ranks one by one")
+	flags.BoolVar(&f.all, "all", false, "everything: requests and ranks one by one, all of the time, no limit of rows")
+	flags.IntVar(&f.width, "width", 0, "draw this many `columns` wide (default: the terminal, or 100)")
+	flags.BoolVar(&f.json, "json", false, "print spans with all details as JSON (docs/json.md)")
+	return cmd
+}
+
+// first is the first argument, or "".
+func first(args []string) string {
+	if len(args) == 0 {
+		return ""
+	}
+	return args[0]
+}
+
+func (f *showFlags) check() error {
+	for flag, negative := range map[string]bool{"depth": f.depth < 0, "min-duration": f.minDuration < 0, "width": f.width < 0} {
+		if negative {
+			return &exitError{status: statusUsage, err: fmt.Errorf("show: --%s is negative", flag)}
+		}
+	}
+	return nil
+}
+
+func (a *app) show(ctx context.Context, ref string, f showFlags) error {
+	if err := f.check(); err != nil {
+		return err
+	}
+	src, err := a.load(ctx, ref)
+	if err != nil {
+		return err
+	}
+	opts := src.timelineOptions()
+	opts.MaxDepth, opts.MinDuration, opts.Process = f.depth, f.minDuration.Nanoseconds(), f.process
+	opts.ErrorsOnly, opts.CriticalPath = f.errors, f.criticalPath
+	opts.All, opts.NoGroup = f.all, f.noGroup
+	opts.ListRequests = f.requests || src.trace != nil
+	filtered := f.depth > 0 || f.minDuration > 0 || f.process != "" || f.errors || f.criticalPath || f.requests
+	if !f.all && !filtered && !f.json {
+		opts.MaxRows = a.screenful()
+	}
+	if f.json {
+		opts.NoGroup, opts.ListRequests = true, true
+	}
+	t := timeline.Build(src.spans, opts)
+	out := bufio.NewWriterSize(a.Stdout, 1<<16)
+	if f.json {
+		err = writeShowJSON(out, src, t)
+	} else {
+		err = a.writeShow(out, src, t, f)
+	}
+	if err == nil {
+		err = out.Flush()
+	}
+	if err != nil {
+		return fmt.Errorf("write: %w", err)
+	}
+	return a.warn(src.title, src.problems)
+}
+
+func (a *app) writeShow(out io.Writer, src *source, t *timeline.Timeline, f showFlags) error {
+	text := a.textOptions(a.Stdout)
+	if f.width > 0 {
+		text.Width = f.width
+	}
+	separator := " - "
+	if text.Unicode {
+		separator = " · "
+	}
+	title := timeline.Clean(src.title)
+	if text.Color {
+		title = "\x1b[1m" + title + "\x1b[0m"
+	}
+	title += separator + counted(t.Spans, "span", "spans") + separator + counted(len(t.Processes), "process", "processes")
+	if traces := countTraces(src.spans); traces > 1 {
+		title += separator + counted(traces, "trace", "traces")
+	}
+	if _, err := fmt.Fprintln(out, title); err != nil {
+		return err
+	}
+	if len(t.Rows) == 0 && t.Spans > 0 {
+		_, err := fmt.Fprintln(out, "no span matches")
+		return err
+	}
+	return t.WriteText(out, text)
+}
+
+// screenful is how many rows fit the terminal with their heading; where there is none, as many as a reader looks through.
+func (a *app) screenful() int {
+	const piped, least, around = 200, 20, 6
+	_, lines, terminal := terminalSize(a.Stdout)
+	if !terminal || lines <= 0 {
+		return piped
+	}
+	return max(least, lines-around)
+}

@@ -1,0 +1,261 @@
+package cli
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"forkspan.dev/forkspan/internal/otlp"
+	"forkspan.dev/forkspan/internal/store"
+	"forkspan.dev/forkspan/internal/timeline"
+)
+
+// referenceHelp is part of the help of every command that reads runs.
+const referenceHelp = `A run is named by: nothing or "last" for the latest, -2 for the one before it, a prefix of its id, its --name,
+the id of one of its traces (8 digits or more), or a file of spans (OTLP JSON lines, JSON or protobuf, also
+gzip; - for standard input).`
+
+// source is what a user named, with its spans.
+type source struct {
+	title    string
+	run      *store.Run // nil for a file, or a trace of no run
+	trace    *otlp.TraceID
+	spans    []otlp.Span
+	problems []fileProblem
+}
+
+// leastTraceDigits is how much of a trace id names it.
+const leastTraceDigits = 8
+
+// load finds what ref names and reads its spans. The references are those of [referenceHelp].
+func (a *app) load(ctx context.Context, ref string) (*source, error) {
+	ref = plainReference(ref)
+	if ref == "-" || looksLikePath(ref) && fileExists(ref) {
+		return a.loadFile(ref)
+	}
+	db, err := a.openExisting(ctx)
+	if errors.Is(err, errNothingRecorded) && ref != "" && fileExists(ref) {
+		return a.loadFile(ref)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer db.Close()
+	run, err := db.FindRun(ctx, ref)
+	switch {
+	case err == nil:
+		return loadRun(ctx, db, run)
+	case !errors.Is(err, store.ErrNotFound):
+		return nil, withHint(err, "forkspan ls lists the runs")
+	case ref == "" || ref == "last":
+		return nil, nothingRecorded(db.Path())
+	}
+	trace, found, err := findTrace(ctx, db, ref)
+	switch {
+	case err != nil:
+		return nil, err
+	case found:
+		return loadTrace(ctx, db, trace)
+	case fileExists(ref):
+		return a.loadFile(ref)
+	}
+	return nil, noSuchRun(ref)
+}
+
+// findRun finds the run that ref names, without its spans.
+func (a *app) findRun(ctx context.Context, db *store.Store, ref string) (store.Run, error) {
+	ref = plainReference(ref)
+	run, err := db.FindRun(ctx, ref)
+	if errors.Is(err, store.ErrNotFound) {
+		return run, noSuchRun(ref)
+	}
+	return run, withHint(err, "forkspan ls lists the runs")
+}
+
+func noSuchRun(ref string) error {
+	if looksLikePath(ref) {
+		return fmt.Errorf("open %s: no such file", ref)
+	}
+	return withHint(fmt.Errorf("find run %s: no run, trace or file of that name", ref), "forkspan ls lists the runs")
+}
+
+// plainReference undoes [shieldReferences].
+func plainReference(ref string) string {
+	if rest, ok := strings.CutPrefix(ref, "@"); ok && isRelative(rest) {
+		return rest
+	}
+	return ref
+}
+
+func looksLikePath(ref string) bool {
+	return strings.ContainsAny(ref, `/.`+string(filepath.Separator))
+}
+
+func fileExists(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && !info.IsDir()
+}
+
+var errNothingRecorded = errors.New("nothing is recorded yet")
+
+func nothingRecorded(path string) error {
+	return withHint(fmt.Errorf("%w (%s)", errNothingRecorded, path),
+		"forkspan run -- COMMAND records one, forkspan import FILE takes one from elsewhere")
+}
+
+// storePath is the store's file, as --db or FORKSPAN_DB or the system has it, and a note for the user about it, mostly empty.
+func (a *app) storePath() (path, note string) {
+	if a.dbPath != "" {
+		return a.dbPath, ""
+	}
+	if path := a.Env("FORKSPAN_DB"); path != "" {
+		return path, ""
+	}
+	return store.DefaultPath(a.Env)
+}
+
+// openStore opens the store, and creates it when it is not there.
+func (a *app) openStore(ctx context.Context) (*store.Store, error) {
+	path, note := a.storePath()
+	if note != "" {
+		a.note(note)
+	}
+	return store.Open(ctx, path, store.Options{Notify: a.note})
+}
+
+// openExisting opens the store for reading: where there is none, that is said and none is made.
+func (a *app) openExisting(ctx context.Context) (*store.Store, error) {
+	path, _ := a.storePath()
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		return nil, nothingRecorded(path)
+	}
+	return store.Open(ctx, path, store.Options{Notify: a.note})
+}
+
+// note tells the user something that is no error.
+func (a *app) note(msg string) { fmt.Fprintln(a.Stderr, "forkspan: "+msg) }
+
+func loadRun(ctx context.Context, db *store.Store, run store.Run) (*source, error) {
+	spans, err := decodeAll(db.Requests(ctx, run.ID))
+	if err != nil {
+		return nil, fmt.Errorf("read run %s: %w", run.ID, err)
+	}
+	return &source{title: runTitle(run), run: &run, spans: spans}, nil
+}
+
+func loadTrace(ctx context.Context, db *store.Store, id otlp.TraceID) (*source, error) {
+	spans, err := decodeAll(db.Trace(ctx, id))
+	if err != nil {
+		return nil, fmt.Errorf("read trace %x: %w", id, err)
+	}
+	kept := spans[:0]
+	for _, s := range spans {
+		if s.TraceID == id {
+			kept = append(kept, s)
+		}
+	}
+	return &source{title: fmt.Sprintf("trace %x", id), trace: &id, spans: kept}, nil
+}
+
+func decodeAll(requests iter.Seq2[store.Request, error]) ([]otlp.Span, error) {
+	var spans []otlp.Span
+	for request, err := range requests {
+		if err != nil {
+			return nil, err
+		}
+		decoded, err := otlp.Decode(request.Body)
+		if err != nil {
+			return nil, err
+		}
+		spans = append(spans, decoded...)
+	}
+	return spans, nil
+}
+
+// findTrace finds the trace that ref is the id of, or a prefix of it that no other has.
+func findTrace(ctx context.Context, db *store.Store, ref string) (id otlp.TraceID, found bool, err error) {
+	ref = strings.ToLower(ref)
+	if len(ref) < leastTraceDigits || len(ref) > 2*len(id) || strings.Trim(ref, "0123456789abcdef") != "" {
+		return id, false, nil
+	}
+	traces, err := db.Traces(ctx, "")
+	if err != nil {
+		return id, false, err
+	}
+	for _, t := range traces {
+		if !strings.HasPrefix(hex.EncodeToString(t.TraceID[:]), ref) || found && t.TraceID == id {
+			continue
+		}
+		if found {
+			return id, false, fmt.Errorf("trace %s is ambiguous: %x, %x", ref, id, t.TraceID)
+		}
+		id, found = t.TraceID, true
+	}
+	return id, found, nil
+}
+
+// loadFile reads a file of spans without the store; damaged parts are the source's problems.
+func (a *app) loadFile(path string) (*source, error) {
+	var in io.Reader = a.Stdin
+	src := &source{title: "standard input"}
+	if path != "-" {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		in, src.title = f, filepath.Base(path)
+	}
+	file := traceFile{request: func(body []byte, _ otlp.Summary) error {
+		spans, err := otlp.Decode(body)
+		src.spans = append(src.spans, spans...)
+		return err
+	}}
+	if err := file.read(in); err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	src.problems = file.problems
+	return src, nil
+}
+
+// timelineOptions are what the run tells about its spans' places.
+func (s *source) timelineOptions() timeline.Options {
+	var opts timeline.Options
+	if s.run == nil {
+		return opts
+	}
+	for _, id := range []otlp.SpanID{s.run.SpanID, s.run.ParentID} {
+		if id != (otlp.SpanID{}) {
+			opts.AmbientParents = append(opts.AmbientParents, id)
+		}
+	}
+	if s.run.Kind == "run" {
+		opts.Start = s.run.Start.UnixNano()
+	}
+	if !s.run.Ready.IsZero() {
+		opts.Ready = s.run.Ready.UnixNano()
+	}
+	return opts
+}
+
+// warn tells what of a file could not be read, and returns the error that ends the command: what could be read was used.
+func (a *app) warn(path string, problems []fileProblem) error {
+	const most = 10
+	for i, p := range problems {
+		if i == most {
+			fmt.Fprintf(a.Stderr, "forkspan: read %s: %d more\n", path, len(problems)-most)
+			break
+		}
+		fmt.Fprintf(a.Stderr, "forkspan: read %s: %s\n", path, timeline.Clean(p.String()))
+	}
+	if len(problems) > 0 {
+		return &exitError{status: statusError}
+	}
+	return nil
+}

@@ -1,0 +1,66 @@
+package cli
+
+import (
+	"bytes"
+	"strings"
+
+	"forkspan.dev/forkspan/internal/timeline"
+)
+
+// table is text in columns. The cells of a right column are figures.
+type table struct {
+	head  []string
+	right []bool
+	rows  [][]string
+}
+
+func (t *table) add(cells ...string) {
+	for i := range cells {
+		cells[i] = timeline.Clean(cells[i])
+	}
+	t.rows = append(t.rows, cells)
+}
+
+// render draws the table at most width columns wide by shortening the cells of column give.
+func (t *table) render(width, give int, color bool) []byte {
+	const gap = 2
+	widths := make([]int, len(t.head))
+	for _, row := range append([][]string{t.head}, t.rows...) {
+		for i, cell := range row {
+			widths[i] = max(widths[i], timeline.Columns(cell))
+		}
+	}
+	total := gap * (len(widths) - 1)
+	for _, w := range widths {
+		total += w
+	}
+	if over := total - width; width > 0 && over > 0 {
+		widths[give] = max(8, widths[give]-over)
+	}
+	var out bytes.Buffer
+	line := func(row []string, before, after string) {
+		var b strings.Builder
+		for i, cell := range row {
+			cell = timeline.Truncate(cell, widths[i])
+			pad := strings.Repeat(" ", widths[i]-timeline.Columns(cell))
+			if i > 0 {
+				b.WriteString(strings.Repeat(" ", gap))
+			}
+			if t.right[i] {
+				b.WriteString(pad + cell)
+			} else {
+				b.WriteString(cell + pad)
+			}
+		}
+		out.WriteString(before + strings.TrimRight(b.String(), " ") + after + "\n")
+	}
+	if color {
+		line(t.head, "\x1b[1m", "\x1b[0m")
+	} else {
+		line(t.head, "", "")
+	}
+	for _, row := range t.rows {
+		line(row, "", "")
+	}
+	return out.Bytes()
+}

@@ -1,0 +1,98 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"forkspan.dev/forkspan/internal/otlp"
+	"forkspan.dev/forkspan/internal/store"
+	"forkspan.dev/forkspan/internal/timeline"
+)
+
+// runTitle says which run it is and how it went: vllm serve exited 0 after 2m41s, run 7K3FQ0W2ZD.
+func runTitle(run store.Run) string {
+	title := commandLine(run)
+	switch {
+	case run.Kind == "import":
+		title += " imported"
+	case run.Exit == nil && alive(run):
+		title += " has been running for " + timeline.FormatDuration(time.Since(run.Start).Nanoseconds())
+	case run.Exit == nil:
+		title += " was cut off"
+	default:
+		title += " " + outcome(run) + " after " + timeline.FormatDuration(run.End.Sub(run.Start).Nanoseconds())
+	}
+	return title + ", run " + run.ID
+}
+
+// commandLine is a run as its user would call it: the name given to it, else its command, shortened.
+func commandLine(run store.Run) string {
+	const longest = 60
+	if len(run.Command) == 0 {
+		return run.Name
+	}
+	words := []string{run.Name}
+	if base := run.Command[0]; run.Name == base || strings.HasSuffix(base, "/"+run.Name) || strings.HasSuffix(base, `\`+run.Name) {
+		words = append(words, run.Command[1:]...)
+	}
+	return timeline.Truncate(timeline.Clean(strings.Join(words, " ")), longest)
+}
+
+// outcome is how a run's command ended, or that it has not.
+func outcome(run store.Run) string {
+	switch {
+	case run.Kind == "import":
+		return ""
+	case run.Exit == nil && alive(run):
+		return "running"
+	case run.Exit == nil:
+		return "cut off"
+	case run.Exit.Signal != 0:
+		return fmt.Sprintf("signal %d", run.Exit.Signal)
+	}
+	return fmt.Sprintf("exited %d", run.Exit.Code)
+}
+
+// shortIDs are the ids of runs as far as they are needed to tell them apart, four characters at least.
+func shortIDs(runs []store.Run) map[string]string {
+	const least = 4
+	short := make(map[string]string, len(runs))
+	for n := least; len(short) < len(runs); n++ {
+		seen := map[string]int{}
+		for _, r := range runs {
+			seen[r.ID[:min(n, len(r.ID))]]++
+		}
+		done := true
+		for _, r := range runs {
+			prefix := r.ID[:min(n, len(r.ID))]
+			if _, ok := short[r.ID]; ok {
+				continue
+			}
+			if seen[prefix] == 1 || n >= len(r.ID) {
+				short[r.ID] = prefix
+			} else {
+				done = false
+			}
+		}
+		if done {
+			break
+		}
+	}
+	return short
+}
+
+func counted(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return timeline.FormatCount(int64(n)) + " " + many
+}
+
+func countTraces(spans []otlp.Span) int {
+	seen := map[otlp.TraceID]bool{}
+	for i := range spans {
+		seen[spans[i].TraceID] = true
+	}
+	return len(seen)
+}
