@@ -58,9 +58,10 @@ func newRoot(a *app) *cobra.Command {
 			root.AddCommand(c)
 		}
 	}
+	add(groupRecord, newRun(a))
 	add(groupRead, newLs(a), newShow(a))
 	add(groupData, newImport(a), newRm(a))
-	add(groupHelp, newVersion(a), newMan(a), newEnvironmentTopic())
+	add(groupHelp, newDemo(a), newDemoProcess(a), newVersion(a), newMan(a), newEnvironmentTopic())
 	finishTree(root)
 	return root
 }

@@ -1,0 +1,86 @@
+package cli
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"forkspan.dev/forkspan/internal/otlp"
+)
+
+// writeFile writes the run to path as OTLP JSON lines, compressed when the name ends in .gz. The file appears whole or not
+// at all; what is no regular file (a pipe, /dev/stderr) is written to directly.
+func (r *localRun) writeFile(path string) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("write %s: %w", path, err)
+		}
+	}()
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		if info.IsDir() {
+			return errors.New("it is a folder")
+		}
+		f, err := os.OpenFile(path, os.O_WRONLY, 0)
+		if err != nil {
+			return bare(err)
+		}
+		return errors.Join(r.writeLines(f, strings.HasSuffix(path, ".gz")), f.Close())
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return bare(err)
+	}
+	err = errors.Join(r.writeLines(f, strings.HasSuffix(path, ".gz")), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(bare(err), os.Remove(f.Name()))
+	}
+	return nil
+}
+
+// bare is the cause of an error about a file that its reader knows by another name.
+func bare(err error) error {
+	if e, ok := errors.AsType[*os.PathError](err); ok {
+		return e.Err
+	}
+	return err
+}
+
+func (r *localRun) writeLines(w io.Writer, compress bool) error {
+	buffered := bufio.NewWriterSize(w, 1<<16)
+	lines := io.Writer(buffered)
+	var packed *gzip.Writer
+	if compress {
+		packed = gzip.NewWriter(buffered)
+		lines = packed
+	}
+	var line []byte
+	for request, err := range r.requests() {
+		if err != nil {
+			return err
+		}
+		if bytes.Equal(request.Body, r.begun) {
+			continue // these spans follow as a whole
+		}
+		if line, err = otlp.AppendJSON(line[:0], request.Body); err != nil {
+			return err
+		}
+		if _, err := lines.Write(append(line, '\n')); err != nil {
+			return err
+		}
+	}
+	if packed != nil {
+		if err := packed.Close(); err != nil {
+			return err
+		}
+	}
+	return buffered.Flush()
+}
