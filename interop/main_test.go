@@ -42,7 +42,7 @@ func run(m *testing.M) int {
 	return code
 }
 
-// prepare builds our own programs and checks that the foreign ones are there.
+// prepare builds our own programs, forkspan as it is shipped, and checks that the foreign ones are there.
 func prepare() error {
 	var err error
 	if cache, err = filepath.Abs("../.cache/interop"); err != nil {
@@ -56,13 +56,15 @@ func prepare() error {
 	if bin, err = os.MkdirTemp("", "forkspan-interop-"); err != nil {
 		return err
 	}
-	for _, build := range []struct{ dir, pkg string }{{"..", "./cmd/forkspan"}, {".", "./step"}, {".", "./plain"}} {
-		cmd := exec.Command("go", "build", "-buildvcs=false", "-o", bin+string(filepath.Separator), build.pkg)
-		cmd.Dir = build.dir
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	for _, build := range [][]string{
+		{"make", "--no-print-directory", "-C", "..", "build", "BINARY=" + ours("forkspan")},
+		{"go", "build", "-o", bin + string(filepath.Separator), "./step", "./plain"},
+	} {
+		cmd := exec.Command(build[0], build[1:]...)
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			os.RemoveAll(bin)
-			return fmt.Errorf("build %s: %w\n%s", build.pkg, err, out)
+			return fmt.Errorf("run %s: %w\n%s", strings.Join(build, " "), err, out)
 		}
 	}
 	return nil

@@ -3,7 +3,6 @@ package interop
 import (
 	"debug/elf"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -19,9 +18,7 @@ func TestImageBinaryIsStatic(t *testing.T) {
 			t.Errorf("the Dockerfile has no line %q", line)
 		}
 	}
-	binary := filepath.Join(t.TempDir(), "forkspan")
-	execute(t, append(os.Environ(), "GOOS=linux", "GOFLAGS=-buildvcs=false"), "make", "-C", "..", "build", "BINARY="+binary)
-	file, err := elf.Open(binary)
+	file, err := elf.Open(ours("forkspan"))
 	if err != nil {
 		t.Fatal(err)
 	}
