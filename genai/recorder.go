@@ -3,11 +3,8 @@ package genai
 import (
 	"context"
 	"io"
-	"net/http"
-	"time"
 
 	"go.opentelemetry.io/otel"
-	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 )
@@ -94,13 +91,9 @@ func WithDecoder(encoding string, open Decoder) Option {
 	})
 }
 
-// WithMaxEvent sets the size in bytes up to which an event is parsed. Default: [DefaultMaxEvent].
+// WithMaxEvent sets the size in bytes up to which an event is parsed. Default: [DefaultMaxEvent]; 1 KiB at least.
 func WithMaxEvent(bytes int) Option {
-	return optionFunc(func(c *config) {
-		if bytes > 0 {
-			c.rec.maxEvent = bytes
-		}
-	})
+	return optionFunc(func(c *config) { c.rec.maxEvent = max(bytes, 1<<10) })
 }
 
 // NewRecorder returns a recorder.
@@ -124,17 +117,4 @@ func NewRecorder(opts ...Option) *Recorder {
 // NewRequest is [Recorder.NewRequest] for a recorder that is used once. Programs with many requests keep a [Recorder].
 func NewRequest(ctx context.Context, info RequestInfo, opts ...Option) *Request {
 	return NewRecorder(opts...).NewRequest(ctx, info)
-}
-
-// RequestInfo is what is known of a request when it arrives. Everything is optional, but without method and path no answer is
-// understood. Header and Body are not kept.
-type RequestInfo struct {
-	Method        string
-	Path          string // of the URL, without query
-	Header        http.Header
-	Body          []byte // as much as is known; the rest may follow through Request.RequestBody
-	ServerAddress string // of the upstream: host name, IP address or path of a socket
-	ServerPort    int    // 0: not known
-	Received      time.Time
-	Attributes    []attribute.KeyValue // further attributes of the span
 }

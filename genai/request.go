@@ -6,21 +6,46 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 )
 
 // Request is one request that is under way, and its span. Its methods may be called from several goroutines, but the bytes of
 // a body must come in order. No method fails, blocks on the network or keeps what it is given.
 type Request struct {
-	rec  *Recorder
-	api  API
-	ctx  context.Context
-	span trace.Span
+	rec        *Recorder
+	api        API
+	ctx        context.Context
+	span       trace.Span
+	method     string
+	path       string
+	address    string
+	port       int
+	attributes []attribute.KeyValue
 
-	mu    sync.Mutex
-	call  Call
-	marks Marks
-	ended bool
+	mu       sync.Mutex
+	marks    Marks
+	fields   requestFields
+	body     []byte // of the request, not yet understood
+	bodyDone bool   // nothing more is read of it
+	provider string
+	answer   *answer // nil before the first byte, and after the end
+	result   result
+	call     Call
+	ended    bool
+}
+
+// RequestInfo is what is known of a request when it arrives. Everything is optional, but without method and path no answer is
+// understood. Header and Body are not kept.
+type RequestInfo struct {
+	Method        string
+	Path          string      // of the URL, without query
+	Header        http.Header // of the request
+	Body          []byte      // as much as is known; the rest may follow through Request.RequestBody
+	ServerAddress string      // of the upstream: host name, IP address or path of a socket
+	ServerPort    int         // 0: not known
+	Received      time.Time   // zero: now
+	Attributes    []attribute.KeyValue
 }
 
 // NewRequest starts the span of a request, a child of the span in ctx. End must be called.
@@ -28,9 +53,30 @@ type Request struct {
 // The span is named "{operation} {model}", such as "chat llama3.2". Without a model in the body that is known so far the name
 // is completed when the rest of the body, or the answer, tells it.
 func (rec *Recorder) NewRequest(ctx context.Context, info RequestInfo) *Request {
-	r := &Request{rec: rec, api: DetectAPI(info.Method, info.Path)}
+	r := &Request{
+		rec: rec, api: DetectAPI(info.Method, info.Path),
+		method: info.Method, path: info.Path, address: info.ServerAddress, port: info.ServerPort,
+	}
 	r.marks.Received = orNow(info.Received)
-	r.ctx, r.span = rec.tracer.Start(ctx, "request", trace.WithSpanKind(rec.kind), trace.WithTimestamp(r.marks.Received))
+	r.provider = rec.provider
+	if r.provider == "" && int(r.api) < len(apis) {
+		r.provider = apis[r.api].provider
+	}
+	encoding := info.Header.Get("Content-Encoding")
+	r.bodyDone = encoding != "" && encoding != "identity" || r.api == APIUnknown
+	if len(info.Body) > 0 && !r.bodyDone {
+		r.fields.read(info.Body[:min(len(info.Body), MaxRequestBody)])
+		if r.fields.model == "" {
+			r.keepBody(info.Body) // cut off before the model, perhaps
+		} else {
+			r.bodyDone = true
+		}
+	}
+	var buf [24]attribute.KeyValue
+	r.ctx, r.span = rec.tracer.Start(ctx, r.spanName(r.fields.model),
+		trace.WithSpanKind(rec.kind),
+		trace.WithTimestamp(r.marks.Received),
+		trace.WithAttributes(append(r.startAttributes(buf[:0]), info.Attributes...)...))
 	return r
 }
 
@@ -43,17 +89,98 @@ func (r *Request) Span() trace.Span { return r.span }
 // API returns what kind of request it is.
 func (r *Request) API() API { return r.api }
 
-// RequestBody takes the next bytes of the request's body, for doors where the body passes after the request has begun. It is
-// understood when the answer's header comes, at the latest.
-func (r *Request) RequestBody(p []byte) {}
+// RequestBody takes the next bytes of the request's body, for doors where the body passes after the request has begun; those
+// given as [RequestInfo].Body are not given again. They are understood when the answer's header comes, at the latest.
+func (r *Request) RequestBody(p []byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.bodyDone && !r.ended {
+		r.keepBody(p)
+	}
+}
+
+func (r *Request) keepBody(p []byte) {
+	r.body = append(r.body, p[:min(len(p), MaxRequestBody-len(r.body))]...)
+}
+
+// readBody understands the body that came after the span had started.
+func (r *Request) readBody() {
+	if r.bodyDone {
+		return
+	}
+	r.bodyDone = true
+	if len(r.body) == 0 {
+		return
+	}
+	r.fields.read(r.body)
+	r.body = nil
+	if !r.span.IsRecording() {
+		return
+	}
+	if r.fields.model != "" {
+		r.span.SetName(r.spanName(r.fields.model))
+	}
+	var buf [24]attribute.KeyValue
+	r.span.SetAttributes(r.startAttributes(buf[:0])...)
+}
 
 // ResponseHeader takes status and header of the answer. Informational answers (1xx) are ignored. When it is called again, as
-// after a retry, the last one counts.
-func (r *Request) ResponseHeader(status int, header http.Header, at time.Time) {}
+// after a retry, only the last answer counts.
+func (r *Request) ResponseHeader(status int, header http.Header, at time.Time) {
+	if status >= 100 && status < 200 && status != http.StatusSwitchingProtocols {
+		return
+	}
+	a := newAnswer(r, header)
+	r.mu.Lock()
+	if r.ended {
+		r.mu.Unlock()
+		a.abandon()
+		return
+	}
+	r.readBody()
+	earlier := r.answer
+	r.answer = a
+	r.marks = Marks{Received: r.marks.Received, Headers: orNow(at)}
+	r.result = result{status: status, answered: true}
+	if a.unreadable {
+		r.result.unparsed++
+	}
+	if r.rec.provider == "" {
+		if p := providerOf(header); p != "" {
+			r.provider = p
+		}
+	}
+	r.mu.Unlock()
+	if earlier != nil {
+		earlier.abandon()
+	}
+}
 
 // Chunk takes the next bytes of the answer's body, as they came on the wire (still in their Content-Encoding), split anyhow.
 // p is not kept and not changed.
-func (r *Request) Chunk(p []byte, at time.Time) {}
+func (r *Request) Chunk(p []byte, at time.Time) {
+	if len(p) == 0 {
+		return
+	}
+	r.mu.Lock()
+	if r.ended {
+		r.mu.Unlock()
+		return
+	}
+	if r.answer == nil {
+		r.readBody()
+		r.answer = newAnswer(r, nil)
+	}
+	a := r.answer
+	a.at = orNow(at)
+	if a.decoding == nil {
+		a.take(p)
+		r.mu.Unlock()
+		return
+	}
+	r.mu.Unlock()
+	a.decoding.write(p) // its goroutine takes the lock
+}
 
 // End ends the span, now. The first call counts, further ones do nothing. With a nil error (or io.EOF) the answer was read to
 // its end, and the span fails if status, events or a missing end say so; otherwise the error says how it failed, see
@@ -62,14 +189,38 @@ func (r *Request) End(err error) { r.EndAt(err, time.Time{}) }
 
 // EndAt is End at a given time; the zero time is now.
 func (r *Request) EndAt(err error, at time.Time) {
+	at = orNow(at)
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	if r.ended {
+		r.mu.Unlock()
 		return
 	}
 	r.ended = true
-	r.marks.End = orNow(at)
-	r.span.End(trace.WithTimestamp(r.marks.End))
+	a := r.answer
+	r.mu.Unlock()
+
+	whole := true
+	if a != nil && a.decoding != nil {
+		whole = a.decoding.close()
+	}
+
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.readBody()
+	if a != nil {
+		if !whole {
+			r.result.unparsed++
+		}
+		a.close(errorType(err, r.result.answered) == "")
+		r.answer = nil
+	}
+	r.marks.End = at
+	r.call = r.makeCall(r.result.errorType(err))
+	r.write()
+	if r.rec.metrics != nil {
+		r.rec.metrics.record(context.WithoutCancel(r.ctx), &r.call)
+	}
+	r.span.End(trace.WithTimestamp(at))
 }
 
 // Marks returns the marks so far.
@@ -83,7 +234,10 @@ func (r *Request) Marks() Marks {
 func (r *Request) Call() Call {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.call
+	if r.ended && !r.marks.End.IsZero() {
+		return r.call
+	}
+	return r.makeCall("")
 }
 
 func orNow(t time.Time) time.Time {
