@@ -32,7 +32,8 @@ type batcher struct {
 	inFlight int // spans of the export that is under way
 	gaveUp   bool
 	stopped  bool
-	total    Stats // without Started and the fields that follow from others
+	deadline time.Time // of Shutdown, when it has one; exports that start after it was called keep to it
+	total    Stats     // without Started and the fields that follow from others
 
 	wake   chan struct{} // capacity 1: there is a batch, or somebody wants to flush
 	flush  chan chan error
@@ -155,13 +156,17 @@ func (b *batcher) export(buf []sdktrace.ReadOnlySpan) error {
 	clear(b.queue[rest:])
 	b.queue = b.queue[:rest]
 	b.inFlight = n
+	deadline := time.Now().Add(b.limits.timeout)
+	if !b.deadline.IsZero() && b.deadline.Before(deadline) {
+		deadline = b.deadline
+	}
 	b.mu.Unlock()
 	if n == 0 {
 		return nil
 	}
 
 	var a answer
-	ctx, cancel := context.WithTimeout(withAnswer(b.ctx, &a), b.limits.timeout)
+	ctx, cancel := context.WithDeadline(withAnswer(b.ctx, &a), deadline)
 	err := b.send(ctx, spans)
 	cancel()
 	clear(spans)
@@ -231,6 +236,7 @@ func (b *batcher) Shutdown(ctx context.Context) error {
 	b.mu.Lock()
 	again := b.stopped
 	b.stopped = true
+	b.deadline, _ = ctx.Deadline()
 	b.mu.Unlock()
 	if again || b.exporter == nil {
 		return nil

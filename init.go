@@ -213,4 +213,3 @@ func (l exporterList) Shutdown(ctx context.Context) error {
 	}
 	return errors.Join(errs...)
 }
-

@@ -8,40 +8,8 @@ import (
 
 	"forkspan.dev/forkspan"
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
 )
-
-const (
-	envParent  = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-	envParent2 = "00-1bf7651916cd43dd8448eb211c80319c-c7ad6b7169203331-03"
-)
-
-// record sets tracing up with a recorder for the length of the test.
-func record(t *testing.T, opts ...forkspan.Option) (*forkspan.Tracer, *tracetest.SpanRecorder) {
-	t.Helper()
-	rec := tracetest.NewSpanRecorder()
-	opts = append([]forkspan.Option{forkspan.WithoutExport(), forkspan.WithSpanProcessor(rec)}, opts...)
-	tr, err := forkspan.Init(t.Context(), "test.module", opts...)
-	if err != nil {
-		t.Fatalf("Init: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := tr.Shutdown(context.Background()); err != nil {
-			t.Errorf("Shutdown: %v", err)
-		}
-	})
-	return tr, rec
-}
-
-func attr(s interface{ Attributes() []attribute.KeyValue }, key string) string {
-	for _, kv := range s.Attributes() {
-		if string(kv.Key) == key {
-			return kv.Value.Emit()
-		}
-	}
-	return ""
-}
 
 func TestStartTakesTheEnvironmentsParentAndEndRecordsTheError(t *testing.T) {
 	t.Setenv("traceparent", envParent)
