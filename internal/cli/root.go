@@ -58,7 +58,7 @@ func newRoot(a *app) *cobra.Command {
 			root.AddCommand(c)
 		}
 	}
-	add(groupRecord, newRun(a))
+	add(groupRecord, newRun(a), newProxy(a))
 	add(groupRead, newLs(a), newShow(a))
 	add(groupData, newImport(a), newRm(a))
 	add(groupHelp, newDemo(a), newDemoProcess(a), newVersion(a), newMan(a), newEnvironmentTopic())
