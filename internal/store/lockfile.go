@@ -32,7 +32,7 @@ const lockPatience = 10 * time.Second
 func (l *lockFile) share() error { return l.wait(false, lockPatience) }
 
 // exclude takes the lock alone, giving up the shared one. It fails when others keep the database open.
-func (l *lockFile) exclude() error { return l.wait(true, time.Second) }
+func (l *lockFile) exclude() error { return l.wait(true, 300*time.Millisecond) }
 
 func (l *lockFile) wait(exclusive bool, patience time.Duration) error {
 	deadline := time.Now().Add(patience)
