@@ -80,7 +80,7 @@ func (b *builder) list() {
 	for _, at := range f.order[startup:] {
 		n := &f.nodes[at]
 		switch {
-		case b.keep != nil && !b.keep[at]:
+		case n.has(follower) || b.keep != nil && !b.keep[at]:
 		case n.parent == none:
 			add(at, summary, depth)
 		default:
