@@ -244,6 +244,9 @@ func (b *batcher) Shutdown(ctx context.Context) error {
 	close(b.stop)
 	select {
 	case <-b.done:
+		if b.final != nil && ctx.Err() != nil {
+			return fmt.Errorf("%w: %w", ctx.Err(), b.final)
+		}
 		return b.final
 	case <-ctx.Done():
 	}

@@ -127,7 +127,9 @@ func (t *Tracer) start(r *reader, s *settings, module string, exporter sdktrace.
 	t.batch = newBatcher(exporter, r.batchLimits(), onError)
 
 	sampler := s.sampler
-	if sampler == nil {
+	if sampler != nil {
+		t.predict = predictionFor(sampler)
+	} else {
 		sampler, t.predict = r.sampler()
 	}
 	ps := s.propagators

@@ -3,6 +3,8 @@ package forkspan_test
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
@@ -104,4 +106,11 @@ func attr(s interface{ Attributes() []attribute.KeyValue }, key string) string {
 		}
 	}
 	return ""
+}
+
+// serve runs an HTTP server for the length of the test and returns its URL.
+func serve(t *testing.T, handler http.HandlerFunc) string {
+	s := httptest.NewServer(handler)
+	t.Cleanup(s.Close)
+	return s.URL
 }

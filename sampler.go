@@ -1,6 +1,9 @@
 package forkspan
 
-import "go.opentelemetry.io/otel/trace"
+import (
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
+)
 
 // decision is what is known about a sampler's answer before it is asked.
 type decision int8
@@ -26,4 +29,17 @@ func (p prediction) of(parent trace.SpanContext) decision {
 		return unsampled
 	}
 	return p.root
+}
+
+// predictionFor recognises the SDK's own samplers when an option gives one; of others nothing is known.
+func predictionFor(s sdktrace.Sampler) prediction {
+	switch s.Description() {
+	case sdktrace.AlwaysSample().Description():
+		return prediction{root: sampled}
+	case sdktrace.NeverSample().Description():
+		return prediction{root: unsampled}
+	case sdktrace.ParentBased(sdktrace.AlwaysSample()).Description():
+		return prediction{parentBased: true, root: sampled}
+	}
+	return prediction{}
 }
