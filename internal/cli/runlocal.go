@@ -125,6 +125,9 @@ func (r *localRun) Append(ctx context.Context, body []byte, sum otlp.Summary) er
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	if commandspan.Made(body, sum) {
+		sum.Processes = nil // by a forkspan further down, about its command
+	}
 	if err := r.put(ctx, body, sum); err != nil {
 		return err
 	}
@@ -260,17 +263,18 @@ func (r *localRun) end(o supervise.Outcome, spans []commandspan.Span) {
 		r.settleAccount()
 		r.save()
 	}
-	r.report(commandspan.How(o)+" after "+elapsed(o.End.Sub(r.process.Started())), left)
+	how := commandspan.How(o) + " after " + elapsed(o.End.Sub(r.process.Started()))
+	if r.flags.untilReady && !r.readyAt.IsZero() {
+		how = "was ready after " + elapsed(r.readyAt.Sub(r.process.Started())) + ", then " + how
+	}
+	r.report(how, left)
 	if r.flags.output != "" {
 		if err := r.writeFile(r.flags.output); err != nil {
 			_ = r.app.report(withHint(err, "the run is still in the store: forkspan show %s", shortID(r.runID)))
 		}
 	}
-	for _, st := range r.stores {
-		if err := st.Close(); err != nil {
-			r.note("close store: %v", err)
-		}
-	}
+	// The stores are left open: this process ends now, everything is committed, and the checkpoint that closing the last
+	// connection makes takes as long as all the rest. The next one to read does it.
 }
 
 // interrupted is a context that ends when the user asks us to hurry after the command's end.

@@ -12,11 +12,9 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// TestMain lets the test binary stand in for forkspan: the scripts start it under that name as a real process.
+// TestMain lets the test binary stand in for forkspan and other programs: the scripts start it under their names as real processes.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){
-		"forkspan": func() { os.Exit(Main(os.Args[1:], Standard())) },
-	})
+	testscript.Main(m, commands())
 }
 
 // TestScript runs testdata/script/*.txt, one file a behaviour. A script has a home and a store of its own, nothing of the caller's

@@ -67,6 +67,21 @@ func TestEncodeIsOTLP(t *testing.T) {
 	}
 }
 
+func TestMade(t *testing.T) {
+	own := Encode(Resource(environ.Lookup(nil), "make", "7K3F"), "v1", Span{TraceID: otlp.TraceID{1}, SpanID: otlp.SpanID{1}})
+	_, sum, _, _, err := otlp.Scan(own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !Made(own, sum) {
+		t.Error("our own request is not known")
+	}
+	sum.Processes[0].PID = 7
+	if Made(own, sum) {
+		t.Error("spans of a process are taken for ours")
+	}
+}
+
 func TestScrub(t *testing.T) {
 	long := strings.Repeat("ä", maxArgs)
 	got := Scrub([]string{"run", "--api-key", "secret", "bad\xff", long, "never"})

@@ -1,6 +1,7 @@
 package commandspan
 
 import (
+	"bytes"
 	"math"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -46,6 +47,16 @@ func Encode(resource []otlp.Field, version string, spans ...Span) []byte {
 	resourceSpans := appendMessage(nil, 1, appendFields(nil, 1, resource))
 	resourceSpans = appendMessage(resourceSpans, 2, scopeSpans)
 	return appendMessage(nil, 1, resourceSpans)
+}
+
+// Made tells whether a request holds spans that a forkspan made: they are about processes and do not come from one.
+func Made(body []byte, sum otlp.Summary) bool {
+	for _, p := range sum.Processes {
+		if p.PID != 0 || p.InstanceID != "" {
+			return false
+		}
+	}
+	return bytes.Contains(body, []byte(scopeName))
 }
 
 func (s *Span) encode() []byte {

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -154,7 +155,11 @@ func (t *grpcTransport) send(ctx context.Context, body []byte) (int64, error) {
 		return rejectedSpans(answer), nil
 	}
 	s := status.Convert(err)
-	err = fmt.Errorf("%s: %s", s.Code(), s.Message())
+	message := s.Message()
+	if i := strings.LastIndex(message, "transport: "); i >= 0 {
+		message = strings.TrimRight(message[i+len("transport: "):], `"`) // without gRPC's own layers
+	}
+	err = fmt.Errorf("%s: %s", s.Code(), message)
 	switch s.Code() {
 	case codes.Canceled, codes.DeadlineExceeded, codes.ResourceExhausted, codes.Aborted, codes.OutOfRange, codes.Unavailable,
 		codes.DataLoss:

@@ -106,17 +106,22 @@ func (in *interner) number(p *otlp.Process) int32 {
 }
 
 // label names every process; where several would get the same name the pid follows it in brackets, and where that is equal too
-// a running number.
+// a running number. forkspan's own spans are about a command and have its name: they leave it to the command's process.
 func label(processes []Process) {
 	seen := map[string]int{}
 	for i := range processes {
 		p := &processes[i]
 		p.Label = plainLabel(p.Process)
-		seen[p.Label]++
+		if !p.supervisor() {
+			seen[p.Label]++
+		}
 	}
 	taken := map[string]bool{}
 	for i := range processes {
 		p := &processes[i]
+		if p.supervisor() {
+			continue
+		}
 		if seen[p.Label] > 1 && p.PID != 0 && !strings.HasPrefix(p.Label, "pid ") {
 			p.Label += "[" + strconv.Itoa(p.PID) + "]"
 		}
@@ -129,6 +134,16 @@ func label(processes []Process) {
 		}
 		taken[p.Label] = true
 	}
+}
+
+// supervisor tells whether the spans are those that forkspan itself makes about a command.
+func (p *Process) supervisor() bool {
+	for _, f := range p.Attributes {
+		if f.Key == "telemetry.sdk.name" {
+			return f.Value == "forkspan"
+		}
+	}
+	return false
 }
 
 // plainLabel is vllm.process_name, else service.name unless the SDK made it up, else the role, else the pid.
