@@ -36,8 +36,9 @@ type Store struct {
 	write   *conn
 	commits int64 // transactions of requests
 
-	idleMu sync.Mutex
-	idle   []*conn // reading connections that nobody uses
+	idleMu sync.Mutex // guards idle and shut
+	idle   []*conn    // reading connections that nobody uses
+	shut   bool       // no more reading
 
 	behind     sync.WaitGroup     // the job that indexes and prunes, at most one at a time
 	behindMu   sync.Mutex         // guards working and closed
@@ -73,7 +74,7 @@ func (s *Store) Close() error {
 	for _, c := range s.idle {
 		errs = append(errs, c.close())
 	}
-	s.idle = nil
+	s.idle, s.shut = nil, true
 	if s.write != nil {
 		errs = append(errs, s.write.close())
 		s.write = nil
@@ -115,7 +116,7 @@ func (s *Store) read(fn func(c *conn) error) error {
 	}
 	err = s.seen(fn(c))
 	s.idleMu.Lock()
-	if len(s.idle) < maxIdle {
+	if len(s.idle) < maxIdle && !s.shut {
 		s.idle = append(s.idle, c)
 		c = nil
 	}
@@ -129,6 +130,9 @@ func (s *Store) read(fn func(c *conn) error) error {
 func (s *Store) reader() (*conn, error) {
 	s.idleMu.Lock()
 	defer s.idleMu.Unlock()
+	if s.shut {
+		return nil, errClosed
+	}
 	if n := len(s.idle); n > 0 {
 		c := s.idle[n-1]
 		s.idle = s.idle[:n-1]
