@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -35,24 +36,7 @@ func init() {
 // ignores those named in args, and exits 5 when its standard input ends.
 func probe(args []string) {
 	report := os.NewFile(3, "report")
-	var handled []os.Signal
-	for sig := syscall.Signal(1); sig <= 64; sig++ {
-		switch sig {
-		case unix.SIGKILL, unix.SIGSTOP, unix.SIGCHLD, unix.SIGURG, unix.SIGPROF, 32, 33, 34:
-			continue
-		}
-		ignore := false
-		for _, name := range args {
-			ignore = ignore || unix.SignalNum(name) == sig
-		}
-		if ignore {
-			signal.Ignore(sig)
-		} else {
-			handled = append(handled, sig)
-		}
-	}
-	got := make(chan os.Signal, 64)
-	signal.Notify(got, handled...)
+	got := notifyAll(args...)
 	fmt.Fprintf(report, "ready %d %d\n", os.Getpid(), os.Getppid())
 	go func() {
 		for sig := range got {
@@ -61,6 +45,25 @@ func probe(args []string) {
 	}()
 	io.Copy(io.Discard, os.Stdin)
 	os.Exit(5)
+}
+
+// notifyAll asks for every signal but those that it ignores.
+func notifyAll(ignored ...string) <-chan os.Signal {
+	var list []os.Signal
+	for sig := syscall.Signal(1); sig <= 64; sig++ {
+		switch sig {
+		case unix.SIGKILL, unix.SIGSTOP, unix.SIGCHLD, unix.SIGURG, unix.SIGPROF, 32, 33, 34:
+			continue
+		}
+		if slices.Contains(ignored, unix.SignalName(sig)) {
+			signal.Ignore(sig)
+		} else {
+			list = append(list, sig)
+		}
+	}
+	got := make(chan os.Signal, 64)
+	signal.Notify(got, list...)
+	return got
 }
 
 func signalName(sig syscall.Signal) string {
@@ -83,18 +86,29 @@ type supervisor struct {
 
 // supervise starts args under a supervisor in a process group of its own, which is what a shell with job control does.
 func supervise(t *testing.T, args ...string) *supervisor {
+	t.Helper()
 	return superviseAs(t, "run", args...)
 }
 
 func superviseAs(t *testing.T, role string, args ...string) *supervisor {
 	t.Helper()
+	return superviseWith(t, &syscall.SysProcAttr{Setpgid: true}, role, args...)
+}
+
+func superviseWith(t *testing.T, attributes *syscall.SysProcAttr, role string, args ...string) *supervisor {
+	t.Helper()
 	stdinR, stdinW := pipe(t)
 	reportR, reportW := pipe(t)
+	devNull, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer devNull.Close()
 	s := &supervisor{t: t, stdin: stdinW, report: bufio.NewReader(reportR)}
 	process, err := os.StartProcess(testBinary(t), append([]string{"supervisor"}, args...), &os.ProcAttr{
 		Env:   append(os.Environ(), roleVariable+"="+role),
-		Files: []*os.File{stdinR, os.Stderr, os.Stderr, reportW},
-		Sys:   &syscall.SysProcAttr{Setpgid: true},
+		Files: []*os.File{stdinR, devNull, os.Stderr, reportW},
+		Sys:   attributes,
 	})
 	if err != nil {
 		t.Fatal(err)

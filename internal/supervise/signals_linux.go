@@ -45,11 +45,11 @@ func ignored(sig syscall.Signal) bool {
 	return signal.Ignored(sig) || setSigaction(sig, nil, &now) == nil && now.handler == handlerIgnore
 }
 
-// stopSelf stops this process as sig does by default and returns when it has been continued. It tells whether it did
-// stop: the kernel does not stop PID 1, nor for a terminal's signal a process group without a shell to continue it.
+// stopSelf stops this process as sig does by default and returns when it has been continued. It tells whether it stopped,
+// as far as we know: for a signal of the terminal the kernel stops no process group without a shell to continue it.
 func stopSelf(sig syscall.Signal) bool {
-	if sig == unix.SIGSTOP && foreground() == 0 {
-		return false // no job control: nobody would see us stop, nobody wake us
+	if os.Getpid() == 1 || sig == unix.SIGSTOP && foreground() == 0 {
+		return false // without job control nobody would see us stop and wake us
 	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

@@ -77,6 +77,8 @@ func TestStopAndContinue(t *testing.T) {
 	for range 3 {
 		// The command ignores TSTP, so we do not stop either; that we are stopped from without is no matter.
 		s.kill(unix.SIGTSTP)
+		s.kill(fence) // a stop signal that came late would undo the CONT
+		s.expect("got 64")
 		s.kill(unix.SIGSTOP)
 		s.stops(unix.SIGSTOP)
 		s.kill(unix.SIGCONT)

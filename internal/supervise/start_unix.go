@@ -22,9 +22,10 @@ var family = struct {
 
 // system is the part of a Process that Unix systems share.
 type system struct {
-	signals chan os.Signal // what is for the command
-	wake    chan os.Signal // SIGCHLD; and what is only taken so that it does not end us
+	signals chan os.Signal // all we get
+	wake    chan os.Signal // SIGCHLD
 	ownRSS  int64          // bytes: our peak when the command had been started
+	events  int            // stops and continuations of the command that we have seen
 	orphans
 }
 
@@ -42,9 +43,9 @@ func (p *Process) start(cmd Command) error {
 	family.Lock()
 	defer family.Unlock()
 	p.adopt(!cmd.NoSubreaper)
-	// PIPE and XFSZ are about what we write ourselves: the write fails, and that is all.
-	signal.Notify(p.wake, unix.SIGCHLD, unix.SIGPIPE, unix.SIGXFSZ)
-	signal.Notify(p.signals, passedOn()...)
+	// PIPE is asked for twice: it must not end us when p.signals is stopped.
+	signal.Notify(p.wake, unix.SIGCHLD, unix.SIGPIPE)
+	signal.Notify(p.signals, wanted()...)
 	p.started = time.Now()
 	p.pid, err = forkExec(cmd, file, env)
 	if err != nil {

@@ -23,10 +23,12 @@ func ignored(sig syscall.Signal) bool { return signal.Ignored(sig) }
 // command: the Go runtime's handler for the terminal's signals cannot be taken out.
 func stopSelf(sig syscall.Signal) bool {
 	if sig == unix.SIGSTOP && foreground() == 0 {
-		return false // no job control: nobody would see us stop, nobody wake us
+		return false // without job control nobody would see us stop and wake us
 	}
 	return syscall.Kill(syscall.Getpid(), unix.SIGSTOP) == nil
 }
+
+func raise(sig syscall.Signal) { _ = syscall.Kill(syscall.Getpid(), sig) }
 
 // endBySignal ends this process by sig. It returns where the Go runtime would print a traceback instead.
 func endBySignal(sig syscall.Signal) {

@@ -17,35 +17,71 @@ func (p *Process) watch() {
 	defer signal.Stop(p.wake)
 	defer signal.Stop(p.signals)
 	defer p.release()
-	resumed := false // we stopped with the command, and the CONT that woke us has not been seen yet
-	p.poll()         // a SIGCHLD may have come before it was asked for
+	p.stopWith(p.poll()) // a SIGCHLD may have come before it was asked for
 	for {
 		select {
 		case <-p.wake:
-			if sig := p.poll(); sig != 0 && p.hasStopped() {
-				resumed = stopSelf(sig)
-			}
-		case s := <-p.signals:
-			sig := s.(syscall.Signal)
-			if sig == unix.SIGCONT && resumed && !p.hasStopped() {
-				resumed = false // it was for the whole group: the command has had its own
-				continue
-			}
-			p.pass(sig)
+			p.stopWith(p.poll())
+		case sig := <-p.signals:
+			p.pass(sig.(syscall.Signal))
 		case <-p.closing:
 			return
 		}
 	}
 }
 
-// poll takes what the system has to tell about the command and reaps orphans. It returns the signal by which the
-// command has stopped, 0 when it has not.
-func (p *Process) poll() (stopped syscall.Signal) {
-	for more := !p.ended(); more; {
-		var event syscall.Signal
-		if event, more = p.wait(); more {
-			stopped = event
+// stopWith stops us as the command has stopped by sig, 0 for not at all, and gets both going again.
+func (p *Process) stopWith(sig syscall.Signal) {
+	for sig != 0 && p.hasStopped() && stopSelf(sig) {
+		continued := p.catchUp()
+		before := p.events
+		sig = p.poll()
+		// Usually the CONT was for the whole group. Then the command has had its own, and may by now have been stopped
+		// anew, which ours must not undo.
+		if continued && p.events == before && p.hasStopped() {
+			p.signal(unix.SIGCONT)
 		}
+	}
+}
+
+// marker is a signal we send ourselves. It is not passed on, and Go hands it out after those it got earlier and after
+// the lower ones it got at the same time.
+const marker = unix.SIGXFSZ
+
+// catchUp deals with the signals from before and during a stop, which may come to us long after it. What stopped the
+// terminal's group and what continued it is over. It tells whether we were continued.
+func (p *Process) catchUp() (continued bool) {
+	raise(marker)
+	giveUp := time.NewTimer(time.Second) // for the case that 128 signals were waiting and the marker was lost
+	defer giveUp.Stop()
+	for {
+		select {
+		case sig := <-p.signals:
+			switch sig {
+			case marker:
+				return continued
+			case unix.SIGCONT:
+				continued = true
+			case unix.SIGTSTP:
+			default:
+				p.pass(sig.(syscall.Signal))
+			}
+		case <-giveUp.C:
+			return continued
+		}
+	}
+}
+
+// poll takes what the system has to tell about the command and reaps orphans. It returns the signal by which the
+// command has stopped since the last time, 0 when it has not, or runs again.
+func (p *Process) poll() (stopped syscall.Signal) {
+	for !p.ended() {
+		event, ok := p.wait()
+		if !ok {
+			break
+		}
+		p.events++
+		stopped = event
 	}
 	if p.reapOrphans() && p.ended() {
 		p.aloneOnce.Do(func() { close(p.alone) })
@@ -120,6 +156,9 @@ func (p *Process) signal(sig syscall.Signal) {
 
 // pass sends a signal we got on to the command, unless the terminal has sent it to the command already.
 func (p *Process) pass(sig syscall.Signal) {
+	if sig == unix.SIGPIPE || sig == unix.SIGXFSZ {
+		return // about our own writes: these fail, and that is all
+	}
 	if p.ended() {
 		p.afterEnd(sig)
 		return
@@ -166,14 +205,13 @@ func foreground() int {
 	return group
 }
 
-// passedOn lists the signals to ask for. One that was ignored at our start is not asked for, so that it stays ignored,
+// wanted lists the signals to ask for. One that was ignored at our start is not asked for, so that it stays ignored,
 // for the command too.
-func passedOn() []os.Signal {
+func wanted() []os.Signal {
 	var list []os.Signal
 	for sig := syscall.Signal(1); sig <= lastSignal; sig++ {
 		switch sig {
-		case unix.SIGKILL, unix.SIGSTOP, unix.SIGCHLD, unix.SIGURG, unix.SIGTTIN, unix.SIGTTOU,
-			unix.SIGPIPE, unix.SIGXFSZ:
+		case unix.SIGKILL, unix.SIGSTOP, unix.SIGCHLD, unix.SIGURG, unix.SIGTTIN, unix.SIGTTOU:
 			continue
 		}
 		if !reserved(sig) && !ignored(sig) {
