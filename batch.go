@@ -244,8 +244,8 @@ func (b *batcher) Shutdown(ctx context.Context) error {
 	close(b.stop)
 	select {
 	case <-b.done:
-		if b.final != nil && ctx.Err() != nil {
-			return fmt.Errorf("%w: %w", ctx.Err(), b.final)
+		if deadline, ok := ctx.Deadline(); ok && b.final != nil && !time.Now().Before(deadline) {
+			return fmt.Errorf("%w: %w", context.DeadlineExceeded, b.final)
 		}
 		return b.final
 	case <-ctx.Done():

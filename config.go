@@ -18,6 +18,9 @@ import (
 type reader struct {
 	errs  []error
 	fatal bool // a setting left nothing to send spans with
+
+	// noisy are variables with bad values that the SDK reads as well, and would complain about once more.
+	noisy []string
 }
 
 func (r *reader) bad(name, value, used string, err error) {
@@ -132,6 +135,7 @@ func (r *reader) sampler() (sdktrace.Sampler, prediction) {
 		s = sdktrace.TraceIDRatioBased(r.ratio())
 	default:
 		r.bad(name, value, def, errors.New("unknown sampler"))
+		r.noisy = append(r.noisy, name)
 		s, p = sdktrace.AlwaysSample(), prediction{parentBased: true, root: sampled}
 	}
 	if p.parentBased {
@@ -151,6 +155,7 @@ func (r *reader) ratio() float64 {
 		return f
 	}
 	r.bad(name, value, "1.0", errors.New("not a number from 0 to 1"))
+	r.noisy = append(r.noisy, "OTEL_TRACES_SAMPLER")
 	return 1
 }
 

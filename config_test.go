@@ -10,6 +10,7 @@ import (
 
 	"forkspan.dev/forkspan"
 	"forkspan.dev/forkspan/forkspantest"
+	"go.opentelemetry.io/otel"
 )
 
 func TestBadConfiguration(t *testing.T) {
@@ -65,6 +66,7 @@ func TestBadConfiguration(t *testing.T) {
 		{env: map[string]string{"OTEL_BSP_SCHEDULE_DELAY": "-1"}, used: "5000", enabled: true},
 		{env: map[string]string{"OTEL_BSP_MAX_QUEUE_SIZE": "10", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "20"},
 			bad: "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", used: "10", enabled: true},
+		{env: map[string]string{"OTEL_RESOURCE_ATTRIBUTES": "novalue"}, used: "the other attributes", enabled: true},
 		{env: map[string]string{"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "many"}, used: "128", enabled: true},
 		{env: map[string]string{"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": "-5"}, used: "-1", enabled: true},
 	}
@@ -81,7 +83,16 @@ func TestBadConfiguration(t *testing.T) {
 			for name, value := range test.env {
 				t.Setenv(name, value)
 			}
-			tr, err := forkspan.Init(t.Context(), "test.module", forkspan.WithoutGlobals())
+			var handled errorList
+			otel.SetErrorHandler(otel.ErrorHandlerFunc(handled.add))
+			before := os.Environ()
+			tr, err := forkspan.Init(t.Context(), "test.module", forkspan.WithoutGlobals(), forkspan.WithoutEnvironment())
+			if !sameSet(os.Environ(), before) {
+				t.Error("Init has changed the environment")
+			}
+			if handled.String() != "" {
+				t.Errorf("told twice: %s", handled.String())
+			}
 			if tr == nil {
 				t.Fatal("no tracer")
 			}

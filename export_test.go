@@ -3,6 +3,7 @@ package forkspan_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
@@ -322,5 +323,9 @@ func (l *errorList) add(err error) {
 func (l *errorList) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return errors.Join(l.errs...).Error()
+	var text strings.Builder
+	for _, err := range l.errs {
+		fmt.Fprintln(&text, err)
+	}
+	return text.String()
 }

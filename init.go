@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
@@ -139,13 +140,20 @@ func (t *Tracer) start(r *reader, s *settings, module string, exporter sdktrace.
 	t.propagators = &propagatorSet{propagation.NewCompositeTextMapPropagator(ps...)}
 	t.names = r.codeNames()
 	t.noExceptionEvents = s.noExceptionEvents
+	limits, resource := r.limits(), r.resource(s, module)
+	var hidden []envChange
+	for _, name := range r.noisy {
+		hidden = append(hidden, changeEnv(name, "")...)
+	}
 	t.provider = sdktrace.NewTracerProvider(
 		sdktrace.WithSpanProcessor(append(pipeline{t.batch}, s.processors...)),
 		sdktrace.WithSampler(sampler),
 		sdktrace.WithIDGenerator(s.ids),
-		sdktrace.WithRawSpanLimits(r.limits()),
-		sdktrace.WithResource(newResource(s, module)),
+		sdktrace.WithRawSpanLimits(limits),
+		sdktrace.WithResource(resource),
 	)
+	slices.Reverse(hidden) // a variable may be in it twice
+	restoreEnv(hidden)
 	t.tracer = t.provider.Tracer(module)
 
 	var err error

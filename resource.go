@@ -3,18 +3,21 @@ package forkspan
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk"
 	"go.opentelemetry.io/otel/sdk/resource"
 )
 
-// newResource describes this process. Later sources win: what can be found out, OTEL_RESOURCE_ATTRIBUTES,
-// OTEL_SERVICE_NAME, options, and last the vllm.* attributes, as in vLLM.
-func newResource(s *settings, module string) *resource.Resource {
+// resource describes this process. Later sources win: what can be found out, OTEL_RESOURCE_ATTRIBUTES, options,
+// OTEL_SERVICE_NAME or its option, and last the vllm.* attributes, as in vLLM.
+func (r *reader) resource(s *settings, module string) *resource.Resource {
 	found := []attribute.KeyValue{
 		attribute.String("telemetry.sdk.language", "go"),
 		attribute.String("telemetry.sdk.name", "opentelemetry"),
@@ -31,15 +34,47 @@ func newResource(s *settings, module string) *resource.Resource {
 	if path, err := os.Executable(); err == nil {
 		found = append(found, attribute.String("process.executable.name", filepath.Base(path)))
 	}
-	attrs := append(found, resource.Environment().Attributes()...)
+	attrs := append(found, r.resourceAttributes()...)
 	attrs = append(attrs, s.attributes...)
-	if s.serviceName != "" {
-		attrs = append(attrs, attribute.String("service.name", s.serviceName))
+	name := s.serviceName
+	if name == "" {
+		_, name = r.first("OTEL_SERVICE_NAME")
+	}
+	if name != "" {
+		attrs = append(attrs, attribute.String("service.name", name))
 	}
 	attrs = append(attrs,
 		attribute.String("vllm.instrumenting_module_name", module),
 		attribute.String("vllm.process_id", strconv.Itoa(os.Getpid())))
 	return resource.NewSchemaless(append(attrs, s.identity...)...)
+}
+
+// resourceAttributes reads OTEL_RESOURCE_ATTRIBUTES, a list of key=value with URL-escaped values. What has no equals sign
+// or no key is left out; a value that is not escaped properly is taken as it is.
+func (r *reader) resourceAttributes() []attribute.KeyValue {
+	name, list := r.first("OTEL_RESOURCE_ATTRIBUTES")
+	var attrs []attribute.KeyValue
+	for part := range strings.SplitSeq(list, ",") {
+		part = strings.TrimSpace(part)
+		if part == "" {
+			continue
+		}
+		key, raw, ok := strings.Cut(part, "=")
+		key, raw = strings.TrimSpace(key), strings.TrimSpace(raw)
+		if !ok || key == "" {
+			r.bad(name, part, "the other attributes", errors.New("not in the form key=value"))
+			r.noisy = append(r.noisy, name)
+			continue
+		}
+		value, err := url.PathUnescape(raw)
+		if err != nil {
+			r.bad(name, part, "the value as it is", err)
+			r.noisy = append(r.noisy, name)
+			value = raw
+		}
+		attrs = append(attrs, attribute.String(key, value))
+	}
+	return attrs
 }
 
 // newUUID returns a random UUID (RFC 9562, version 4).
