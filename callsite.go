@@ -111,13 +111,18 @@ func (c *siteCache) add(pc uintptr) *site {
 	return s
 }
 
-// siteOf returns the site of a function's declaration, and the function's name.
-func siteOf(fn any) (s *site, name string) {
+// siteOf returns the site of a function's declaration, and the function's name. Of a method value the runtime knows the
+// name only; the file and line are then those of the call that is skip frames above the caller.
+func siteOf(fn any, skip int) (s *site, name string) {
 	f := runtime.FuncForPC(reflect.ValueOf(fn).Pointer())
 	if f == nil {
 		return unknownSite, ""
 	}
+	full, isMethod := strings.CutSuffix(f.Name(), "-fm")
 	file, line := f.FileLine(f.Entry())
-	_, name = splitFunction(f.Name())
-	return newSite(f.Name(), file, line), strings.TrimSuffix(name, "-fm")
+	if isMethod {
+		_, file, line, _ = runtime.Caller(skip + 1)
+	}
+	_, name = splitFunction(full)
+	return newSite(full, file, line), name
 }

@@ -88,12 +88,13 @@ func (t *Tracer) Do(ctx context.Context, name string, fn func(context.Context) e
 }
 
 // Wrap returns fn with a span around each call, by the rules of [Do]. The code.* attributes are those of fn's
-// declaration. An empty name means fn's own, as vLLM's decorator takes it.
+// declaration; for a method value (x.Load), file and line are those of the call of Wrap. An empty name means fn's own, as
+// vLLM's decorator takes it.
 //
 // It uses the tracer of the last [Init] at the time of the call, so that functions may be wrapped before it.
 func Wrap[In, Out any](name string, fn func(context.Context, In) (Out, error),
 	attrs ...attribute.KeyValue) func(context.Context, In) (Out, error) {
-	at, own := siteOf(fn)
+	at, own := siteOf(fn, 1)
 	if name == "" {
 		name = own
 	}
