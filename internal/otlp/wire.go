@@ -21,7 +21,8 @@ func (f *field) is(num protowire.Number, typ protowire.Type) bool {
 	return f.num == num && f.typ == typ
 }
 
-// next reads the first field of b into f and returns its length; a negative length means that the wire is broken.
+// next reads the first field of b into f and returns its length; a negative length means that the wire is broken. Of val and u
+// only the one that belongs to the field's type is set.
 func (f *field) next(b []byte) int {
 	if len(b) == 0 {
 		return -1
@@ -85,8 +86,8 @@ func (f *field) next(b []byte) int {
 
 // fields calls fn for each field of the message b and reports whether b is well-formed as far as its own fields go.
 func fields(b []byte, fn func(f field)) bool {
-	var f field
 	for len(b) > 0 {
+		var f field
 		n := f.next(b)
 		if n < 0 {
 			return false
