@@ -166,6 +166,12 @@ func (r *reader) readForkspan(key string, v any) {
 		c.Latency.LastToken = toSeconds(v)
 	case AttrTimePerOutputToken:
 		c.Latency.PerOutputToken = toSeconds(v)
+	case AttrServerLoad:
+		c.Latency.Load = toSeconds(v)
+	case AttrServerPrefill:
+		c.Latency.Prefill = toSeconds(v)
+	case AttrServerDecode:
+		c.Latency.Decode = toSeconds(v)
 	case AttrChunkGaps:
 		c.Gaps, _ = ParseGaps(toString(v))
 	case AttrUnparsed:
@@ -261,7 +267,7 @@ func (r *reader) finish() bool {
 	r.complete()
 	c.Latency.sanitize()
 	l := &c.Latency
-	if n := c.Usage.Output.Or(0); r.vllm && !l.PerOutputToken.Set && l.Decode.Set && n > 1 {
+	if n := c.Usage.Output.Or(0); c.Dialect == DialectVLLM && !l.PerOutputToken.Set && l.Decode.Set && n > 1 {
 		l.PerOutputToken = Some(l.Decode.Value / time.Duration(n-1)) // vLLM's decode is first to last token
 	}
 	return true
@@ -296,7 +302,9 @@ func (r *reader) complete() {
 	l, ol := &c.Latency, &o.Latency
 	fill(&l.FirstToken, ol.FirstToken)
 	fill(&l.Total, ol.Total)
-	l.Queue, l.Prefill, l.Decode, l.Inference = ol.Queue, ol.Prefill, ol.Decode, ol.Inference
+	fill(&l.Prefill, ol.Prefill)
+	fill(&l.Decode, ol.Decode)
+	l.Queue, l.Inference = ol.Queue, ol.Inference
 }
 
 func fill[T any](to *Opt[T], from Opt[T]) {

@@ -83,6 +83,9 @@ func (r *Request) write() {
 	to = addSeconds(to, AttrTimeToHeaders, c.Latency.Headers)
 	to = addSeconds(to, AttrTimeToLastToken, c.Latency.LastToken)
 	to = addSeconds(to, AttrTimePerOutputToken, c.Latency.PerOutputToken)
+	to = addSeconds(to, AttrServerLoad, c.Latency.Load)
+	to = addSeconds(to, AttrServerPrefill, c.Latency.Prefill)
+	to = addSeconds(to, AttrServerDecode, c.Latency.Decode)
 	if c.Gaps.Len() > 0 {
 		to = append(to, attribute.String(AttrChunkGaps, c.Gaps.String()))
 	}
@@ -108,7 +111,9 @@ func addVLLM(to []attribute.KeyValue, c *Call) []attribute.KeyValue {
 	to = addSeconds(to, AttrVLLMTimeToFirstToken, c.Latency.FirstToken)
 	to = addSeconds(to, AttrVLLME2E, c.Latency.Total)
 	to = addSeconds(to, AttrVLLMPrefill, c.Latency.Prefill)
-	to = addSeconds(to, AttrVLLMDecode, c.Latency.Decode)
+	if first, last := c.Latency.FirstToken, c.Latency.LastToken; first.Set && last.Set {
+		to = addSeconds(to, AttrVLLMDecode, Some(last.Value-first.Value))
+	}
 	to = addInt(to, AttrVLLMPromptTokens, c.Usage.Input)
 	to = addInt(to, AttrVLLMCompletionTokens, c.Usage.Output)
 	to = addString(to, AttrVLLMRequestID, c.ResponseID)
