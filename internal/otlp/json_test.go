@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"math"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -136,48 +137,53 @@ func TestAppendJSON(t *testing.T) {
 
 // FuzzJSON converts requests to JSON and back. The JSON must be valid, on one line, and the request the same.
 func FuzzJSON(f *testing.F) {
-	for _, requests := range captures(f) {
-		for _, request := range requests {
-			body, err := otlp.FromJSON(request)
-			if err != nil {
-				f.Fatal(err)
-			}
-			f.Add(body)
+	for _, body := range seeds(f) {
+		f.Add(body)
+	}
+	f.Fuzz(checkJSON)
+}
+
+// TestJSONMutations goes through many slightly broken requests, the same in each run.
+func TestJSONMutations(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	all := seeds(t)
+	for range 5_000 {
+		checkJSON(t, mutate(r, all[r.IntN(len(all))]))
+	}
+}
+
+func checkJSON(t *testing.T, body []byte) {
+	t.Helper()
+	clean, _, _, _, err := otlp.Scan(body)
+	if err != nil {
+		_, _ = otlp.AppendJSON(nil, body)
+		return
+	}
+	line, err := otlp.AppendJSON(nil, clean)
+	if err != nil || !json.Valid(line) || bytes.ContainsRune(line, '\n') {
+		t.Fatalf("%v: %s", err, line)
+	}
+	again, err := otlp.FromJSON(line)
+	if err != nil {
+		t.Fatalf("%v: %s", err, line)
+	}
+	var want, got tracepb.TracesData
+	if err := proto.Unmarshal(clean, &want); err != nil {
+		t.Fatal(err)
+	}
+	if err := proto.Unmarshal(again, &got); err != nil {
+		t.Fatal(err)
+	}
+	wanted, have := allSpans(&want), allSpans(&got)
+	if len(wanted) != len(have) {
+		t.Fatalf("%d spans became %d: %s", len(wanted), len(have), line)
+	}
+	for i, s := range wanted {
+		if !sameFields(fieldsOf(s.Attributes), fieldsOf(have[i].Attributes)) || s.Name != have[i].Name || !bytes.Equal(s.SpanId, have[i].SpanId) ||
+			s.EndTimeUnixNano != have[i].EndTimeUnixNano || len(s.Events) != len(have[i].Events) || len(s.Links) != len(have[i].Links) {
+			t.Fatalf("span %v became %v: %s", s, have[i], line)
 		}
 	}
-	f.Add(marshal(f, resourceSpans(nil, &tracepb.Span{TraceId: traceA, SpanId: span1, Attributes: []*commonpb.KeyValue{attribute("d", nested(9))}})))
-	f.Fuzz(func(t *testing.T, body []byte) {
-		clean, _, _, _, err := otlp.Scan(body)
-		if err != nil {
-			_, _ = otlp.AppendJSON(nil, body)
-			return
-		}
-		line, err := otlp.AppendJSON(nil, clean)
-		if err != nil || !json.Valid(line) || bytes.ContainsRune(line, '\n') {
-			t.Fatalf("%v: %s", err, line)
-		}
-		again, err := otlp.FromJSON(line)
-		if err != nil {
-			t.Fatalf("%v: %s", err, line)
-		}
-		var want, got tracepb.TracesData
-		if err := proto.Unmarshal(clean, &want); err != nil {
-			t.Fatal(err)
-		}
-		if err := proto.Unmarshal(again, &got); err != nil {
-			t.Fatal(err)
-		}
-		wanted, have := allSpans(&want), allSpans(&got)
-		if len(wanted) != len(have) {
-			t.Fatalf("%d spans became %d: %s", len(wanted), len(have), line)
-		}
-		for i, s := range wanted {
-			if !sameFields(fieldsOf(s.Attributes), fieldsOf(have[i].Attributes)) || s.Name != have[i].Name || !bytes.Equal(s.SpanId, have[i].SpanId) ||
-				s.EndTimeUnixNano != have[i].EndTimeUnixNano || len(s.Events) != len(have[i].Events) || len(s.Links) != len(have[i].Links) {
-				t.Fatalf("span %v became %v: %s", s, have[i], line)
-			}
-		}
-	})
 }
 
 // FuzzFromJSON reads arbitrary JSON: what it makes of it must be protobuf.

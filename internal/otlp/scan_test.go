@@ -2,7 +2,9 @@ package otlp_test
 
 import (
 	"bytes"
+	"math/rand/v2"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -210,64 +212,117 @@ func flatValue(v *commonpb.AnyValue, depth int) bool {
 	return flat(v.GetKvlistValue().GetValues(), depth+1)
 }
 
-// FuzzScan compares with golang/protobuf: where that reads the request, the same spans must be kept and counted; what Scan
+// checkScan compares with golang/protobuf: where that reads the request, the same spans must be kept and counted; what Scan
 // keeps of any input, it must be able to read.
-func FuzzScan(f *testing.F) {
-	for _, requests := range captures(f) {
+func checkScan(t *testing.T, body []byte) {
+	t.Helper()
+	clean, sum, rejected, reason, err := otlp.Scan(body)
+	var want tracepb.TracesData
+	readable := proto.Unmarshal(body, &want) == nil
+	if err != nil {
+		if _, err := otlp.Decode(body); err == nil && readable && flatResources(&want) {
+			t.Fatalf("Scan refused a request that others read: %v", err)
+		}
+		return
+	}
+	if (rejected > 0) != (reason != "") {
+		t.Fatalf("%d rejected because of %q", rejected, reason)
+	}
+	if readable {
+		good, bad := 0, 0
+		for _, s := range allSpans(&want) {
+			if wellFormed(s) {
+				good++
+			} else {
+				bad++
+			}
+		}
+		if sum.Spans != good || rejected != bad {
+			t.Fatalf("kept %d, rejected %d (%s); want %d, %d", sum.Spans, rejected, reason, good, bad)
+		}
+	} else if rejected == 0 {
+		t.Fatal("kept all of a request that others do not read")
+	}
+	var kept tracepb.TracesData
+	if err := proto.Unmarshal(clean, &kept); err != nil {
+		t.Fatalf("what is kept does not unmarshal: %v", err)
+	}
+	compareDecoded(t, clean, &kept)
+	byTrace := 0
+	for _, trace := range sum.Traces {
+		byTrace += trace.Spans
+	}
+	if byTrace != sum.Spans || len(allSpans(&kept)) != sum.Spans {
+		t.Fatalf("%d spans kept, %d by trace, %d in the summary", len(allSpans(&kept)), byTrace, sum.Spans)
+	}
+	if _, _, again, _, err := otlp.Scan(clean); err != nil || again != 0 {
+		t.Fatalf("a second scan rejects %d, %v", again, err)
+	}
+}
+
+// seeds are requests to begin with: the captured ones and some with malformed spans.
+func seeds(t testing.TB) (bodies [][]byte) {
+	t.Helper()
+	for _, requests := range captures(t) {
 		for _, request := range requests {
 			body, err := otlp.FromJSON(request)
 			if err != nil {
-				f.Fatal(err)
+				t.Fatal(err)
 			}
-			f.Add(body)
+			bodies = append(bodies, body)
 		}
 	}
-	f.Add(marshal(f, resourceSpans(nil, &tracepb.Span{TraceId: traceA[:3]}, &tracepb.Span{TraceId: traceA, SpanId: span1})))
-	f.Add(marshal(f, resourceSpans(nil, &tracepb.Span{TraceId: traceA, SpanId: span1, Attributes: []*commonpb.KeyValue{attribute("d", nested(66))}})))
-	f.Fuzz(func(t *testing.T, body []byte) {
-		clean, sum, rejected, reason, err := otlp.Scan(body)
-		var want tracepb.TracesData
-		readable := proto.Unmarshal(body, &want) == nil
-		if err != nil {
-			if _, err := otlp.Decode(body); err == nil && readable && flatResources(&want) {
-				t.Fatalf("Scan refused a request that others read: %v", err)
-			}
-			return
+	full := &tracepb.Span{
+		TraceId: traceA, SpanId: span1, ParentSpanId: span2, TraceState: "a=b", Name: "n", Flags: 1,
+		Attributes: []*commonpb.KeyValue{attribute("d", nested(3))},
+		Events:     []*tracepb.Span_Event{{Name: "e", Attributes: []*commonpb.KeyValue{attribute("d", nested(1))}}},
+		Links:      []*tracepb.Span_Link{{TraceId: traceB, SpanId: span2}},
+		Status:     &tracepb.Status{Code: 2, Message: "m"},
+	}
+	return append(bodies,
+		marshal(t, resourceSpans([]*commonpb.KeyValue{attribute("service.name", stringValue("s"))}, full, full), resourceSpans(nil, full)),
+		marshal(t, resourceSpans(nil, &tracepb.Span{TraceId: traceA[:3]}, &tracepb.Span{TraceId: traceA, SpanId: span1})),
+		marshal(t, resourceSpans(nil, &tracepb.Span{TraceId: traceA, SpanId: span1, Attributes: []*commonpb.KeyValue{attribute("d", nested(66))}})))
+}
+
+func FuzzScan(f *testing.F) {
+	for _, body := range seeds(f) {
+		f.Add(body)
+	}
+	f.Fuzz(checkScan)
+}
+
+// mutate returns a copy of b with a few bytes changed, put in, left out or moved.
+func mutate(r *rand.Rand, b []byte) []byte {
+	b = bytes.Clone(b)
+	for range 1 + r.IntN(4) {
+		if len(b) == 0 {
+			break
 		}
-		if (rejected > 0) != (reason != "") {
-			t.Fatalf("%d rejected because of %q", rejected, reason)
+		i, j := r.IntN(len(b)), r.IntN(len(b))
+		switch r.IntN(5) {
+		case 0:
+			b[i] ^= 1 << r.IntN(8)
+		case 1:
+			b[i] = byte(r.IntN(256))
+		case 2:
+			b = slices.Insert(b, i, byte(r.IntN(256)))
+		case 3:
+			b = slices.Delete(b, i, min(len(b), i+1+r.IntN(4)))
+		case 4:
+			b = slices.Insert(b, i, b[min(i, j):max(i, j)]...)
 		}
-		if readable {
-			good, bad := 0, 0
-			for _, s := range allSpans(&want) {
-				if wellFormed(s) {
-					good++
-				} else {
-					bad++
-				}
-			}
-			if sum.Spans != good || rejected != bad {
-				t.Fatalf("kept %d, rejected %d (%s); want %d, %d", sum.Spans, rejected, reason, good, bad)
-			}
-		} else if rejected == 0 {
-			t.Fatal("kept all of a request that others do not read")
-		}
-		var kept tracepb.TracesData
-		if err := proto.Unmarshal(clean, &kept); err != nil {
-			t.Fatalf("what is kept does not unmarshal: %v", err)
-		}
-		compareDecoded(t, clean, &kept)
-		byTrace := 0
-		for _, trace := range sum.Traces {
-			byTrace += trace.Spans
-		}
-		if byTrace != sum.Spans || len(allSpans(&kept)) != sum.Spans {
-			t.Fatalf("%d spans kept, %d by trace, %d in the summary", len(allSpans(&kept)), byTrace, sum.Spans)
-		}
-		if _, _, again, _, err := otlp.Scan(clean); err != nil || again != 0 {
-			t.Fatalf("a second scan rejects %d, %v", again, err)
-		}
-	})
+	}
+	return b
+}
+
+// TestScanMutations goes through many slightly broken requests, the same in each run.
+func TestScanMutations(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	all := seeds(t)
+	for range 20_000 {
+		checkScan(t, mutate(r, all[r.IntN(len(all))]))
+	}
 }
 
 // flatResources reports whether the attributes outside of spans nest no deeper than allowed.
