@@ -5,7 +5,7 @@ const helpTemplate = `{{with or .Long .Short}}{{. | trimTrailingWhitespaces}}
 {{end}}{{if or .Runnable .HasSubCommands}}{{.UsageString}}{{end}}`
 
 const usageTemplate = `{{if .Runnable}}Usage:
-  {{.UseLine}}{{if .HasAvailableFlags}} [flags]{{end}}
+  {{.UseLine}}
 {{end}}{{if .HasExample}}
 Examples:
 {{.Example}}

@@ -50,11 +50,7 @@ func manPage(c *cobra.Command) string {
 	fmt.Fprintf(&b, ".TH %s 1 \"\" \"forkspan %s\" \"forkspan manual\"\n", strings.ToUpper(pageName(c)), version())
 	fmt.Fprintf(&b, ".SH NAME\n%s \\- %s\n", pageName(c), roff(lowerFirst(c.Short)))
 	if c.Runnable() {
-		use := c.UseLine()
-		if c.HasAvailableFlags() && !strings.Contains(use, "[flags]") {
-			use += " [flags]"
-		}
-		fmt.Fprintf(&b, ".SH SYNOPSIS\n.B %s\n", roff(use))
+		fmt.Fprintf(&b, ".SH SYNOPSIS\n.B %s\n", roff(c.UseLine()))
 	}
 	b.WriteString(".SH DESCRIPTION\n" + roffText(c.Long))
 	if c.HasAvailableSubCommands() {

@@ -28,14 +28,22 @@ const rootExample = `  forkspan run -- vllm serve Qwen/Qwen3-0.6B   # trace a se
 // newRoot builds the command tree. Each command has a constructor newXxx(a) in its own file, and a line here that puts it in a group.
 func newRoot(a *app) *cobra.Command {
 	root := &cobra.Command{
-		Use:               "forkspan COMMAND",
-		Short:             "One trace across a tree of processes",
-		Long:              rootLong,
-		Example:           rootExample,
-		Args:              cobra.ArbitraryArgs,
-		SilenceErrors:     true,
-		SilenceUsage:      true,
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return a.applyEnvironment(cmd) },
+		Use:           "forkspan COMMAND",
+		Short:         "One trace across a tree of processes",
+		Long:          rootLong,
+		Example:       rootExample,
+		Args:          cobra.ArbitraryArgs,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if err := a.applyEnvironment(cmd); err != nil {
+				return err
+			}
+			if err := cmd.ValidateFlagGroups(); err != nil {
+				return usageError(cmd, err)
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return cmd.Help()
@@ -77,7 +85,6 @@ func finishTree(root *cobra.Command) {
 	root.InitDefaultCompletionCmd()
 	root.InitDefaultHelpCmd()
 	walkCommands(root, func(c *cobra.Command) {
-		c.DisableFlagsInUseLine = true
 		if c.Args != nil {
 			check := c.Args
 			c.Args = func(cmd *cobra.Command, args []string) error {
