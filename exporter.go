@@ -8,7 +8,6 @@ import (
 
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
-	coltracepb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 )
 
@@ -68,10 +67,12 @@ func newOTLPExporter(ctx context.Context, c exportConfig) (sdktrace.SpanExporter
 	return e, nil
 }
 
-// sender makes one attempt to export.
+// sender makes one attempt to export. An error is a *retryError when it is worth another try.
+//
+// The request is TracesData, which is ExportTraceServiceRequest on the wire: the latter's package would bring gRPC's HTTP
+// gateway into every user's program.
 type sender interface {
-	// send returns the number of spans that the collector rejected. An error is a *retryError when it is worth another try.
-	send(ctx context.Context, req *coltracepb.ExportTraceServiceRequest) (rejected int64, message string, err error)
+	send(ctx context.Context, req *tracepb.TracesData) (partialSuccess, error)
 	close() error
 }
 
@@ -91,11 +92,11 @@ func (c *client) Stop(context.Context) error { return c.sender.close() }
 func (c *client) UploadTraces(ctx context.Context, spans []*tracepb.ResourceSpans) error {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	req := &coltracepb.ExportTraceServiceRequest{ResourceSpans: spans}
+	req := &tracepb.TracesData{ResourceSpans: spans}
 	for wait := retryFirst; ; wait = min(2*wait, retryMax) {
-		rejected, message, err := c.sender.send(ctx, req)
+		partial, err := c.sender.send(ctx, req)
 		if err == nil {
-			return noteAnswer(ctx, rejected, message)
+			return noteAnswer(ctx, partial)
 		}
 		var again *retryError
 		if !errors.As(err, &again) || !sleep(ctx, max(again.after, jitter(wait))) {

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
-	coltracepb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/emptypb"
 )
 
 // userAgent names us as the OTLP specification asks ("User Agent").
@@ -23,7 +24,6 @@ var userAgent = "OTel-OTLP-Exporter-Go/" + otlptrace.Version() + " forkspan"
 
 type grpcSender struct {
 	conn    *grpc.ClientConn
-	service coltracepb.TraceServiceClient
 	headers metadata.MD
 }
 
@@ -41,21 +41,21 @@ func newGRPCSender(c exportConfig) (*grpcSender, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &grpcSender{
-		conn: conn, service: coltracepb.NewTraceServiceClient(conn), headers: metadata.New(c.headers),
-	}, nil
+	return &grpcSender{conn: conn, headers: metadata.New(c.headers)}, nil
 }
 
-func (s *grpcSender) send(ctx context.Context, req *coltracepb.ExportTraceServiceRequest) (int64, string, error) {
+// exportMethod is TraceService's only one.
+const exportMethod = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+
+func (s *grpcSender) send(ctx context.Context, req *tracepb.TracesData) (partialSuccess, error) {
 	if s.headers.Len() > 0 {
 		ctx = metadata.NewOutgoingContext(ctx, s.headers)
 	}
-	resp, err := s.service.Export(ctx, req)
-	if err != nil {
-		return 0, "", retryableGRPC(err)
+	var resp emptypb.Empty // keeps all fields, as unknown ones
+	if err := s.conn.Invoke(ctx, exportMethod, req, &resp); err != nil {
+		return partialSuccess{}, retryableGRPC(err)
 	}
-	partial := resp.GetPartialSuccess()
-	return partial.GetRejectedSpans(), partial.GetErrorMessage(), nil
+	return parseAnswer(resp.ProtoReflect().GetUnknown())
 }
 
 func (s *grpcSender) close() error { return s.conn.Close() }

@@ -16,8 +16,7 @@ import (
 	"strings"
 	"time"
 
-	coltracepb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
-	"google.golang.org/protobuf/encoding/protojson"
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -66,10 +65,10 @@ func (s *httpSender) close() error {
 	return nil
 }
 
-func (s *httpSender) send(ctx context.Context, msg *coltracepb.ExportTraceServiceRequest) (int64, string, error) {
+func (s *httpSender) send(ctx context.Context, msg *tracepb.TracesData) (partialSuccess, error) {
 	req, err := s.request(ctx, msg)
 	if err != nil {
-		return 0, "", err
+		return partialSuccess{}, err
 	}
 	resp, err := s.client.Do(req)
 	if err != nil {
@@ -77,24 +76,24 @@ func (s *httpSender) send(ctx context.Context, msg *coltracepb.ExportTraceServic
 		if errors.As(err, &u) {
 			err = u.Err // without the URL, which may hold a token
 		}
-		return 0, "", &retryError{err: fmt.Errorf("post to %s: %w", s.url.Host, err)}
+		return partialSuccess{}, &retryError{err: fmt.Errorf("post to %s: %w", s.url.Host, err)}
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
-		return 0, "", &retryError{err: fmt.Errorf("read answer: %w", err)}
+		return partialSuccess{}, &retryError{err: fmt.Errorf("read answer: %w", err)}
 	}
 	switch {
 	case resp.StatusCode >= 200 && resp.StatusCode <= 299:
 		return readAnswer(resp.Header.Get("Content-Type"), body)
 	case resp.StatusCode == http.StatusTooManyRequests, resp.StatusCode == http.StatusBadGateway,
 		resp.StatusCode == http.StatusServiceUnavailable, resp.StatusCode == http.StatusGatewayTimeout:
-		return 0, "", &retryError{err: statusError(resp, body), after: retryAfter(resp.Header)}
+		return partialSuccess{}, &retryError{err: statusError(resp, body), after: retryAfter(resp.Header)}
 	}
-	return 0, "", statusError(resp, body)
+	return partialSuccess{}, statusError(resp, body)
 }
 
-func (s *httpSender) request(ctx context.Context, msg *coltracepb.ExportTraceServiceRequest) (*http.Request, error) {
+func (s *httpSender) request(ctx context.Context, msg *tracepb.TracesData) (*http.Request, error) {
 	marshal, media := proto.Marshal, "application/x-protobuf"
 	if s.json {
 		marshal, media = marshalOTLPJSON, "application/json"
@@ -127,24 +126,17 @@ func (s *httpSender) request(ctx context.Context, msg *coltracepb.ExportTraceSer
 	return req, nil
 }
 
-// readAnswer reads the message of a success. One that is not OTLP's is no success: something else listens there.
-func readAnswer(contentType string, body []byte) (int64, string, error) {
-	var resp coltracepb.ExportTraceServiceResponse
-	var err error
-	switch media, _, _ := mime.ParseMediaType(contentType); {
+// readAnswer reads the message of a success. One that claims to be OTLP's and is not, is no success.
+func readAnswer(contentType string, body []byte) (partialSuccess, error) {
+	media, _, _ := mime.ParseMediaType(contentType)
+	switch {
 	case len(body) == 0:
 	case media == "application/json":
-		err = protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(body, &resp)
+		return parseJSONAnswer(body)
 	case media == "application/x-protobuf":
-		err = proto.Unmarshal(body, &resp)
-	default:
-		// Several backends answer "ok" in plain text.
+		return parseAnswer(body)
 	}
-	if err != nil {
-		return 0, "", fmt.Errorf("read answer: %w", err)
-	}
-	partial := resp.GetPartialSuccess()
-	return partial.GetRejectedSpans(), partial.GetErrorMessage(), nil
+	return partialSuccess{}, nil // several backends answer "ok" in plain text
 }
 
 // statusError has the beginning of the answer in it where that is text.

@@ -2,7 +2,6 @@ package forkspan
 
 import (
 	"context"
-	"fmt"
 	"math/rand/v2"
 	"time"
 )
@@ -40,29 +39,4 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	case <-ctx.Done():
 		return false
 	}
-}
-
-// answer is what the collector said to an export that it took.
-type answer struct {
-	taken    bool
-	rejected int // spans that it turned down
-}
-
-type answerKey struct{}
-
-// withAnswer asks the client for the collector's answer: an exporter's error does not say how many spans were rejected.
-func withAnswer(ctx context.Context, a *answer) context.Context {
-	return context.WithValue(ctx, answerKey{}, a)
-}
-
-// noteAnswer notes a partial success, or a whole one, and makes an error of what the collector had to say.
-func noteAnswer(ctx context.Context, rejected int64, message string) error {
-	rejected = max(0, rejected)
-	if a, ok := ctx.Value(answerKey{}).(*answer); ok {
-		*a = answer{taken: true, rejected: int(rejected)}
-	}
-	if rejected == 0 && message == "" {
-		return nil
-	}
-	return fmt.Errorf("collector rejected %d spans: %s", rejected, message)
 }
