@@ -16,7 +16,7 @@ import (
 )
 
 // patience is when a test gives up on something that should have happened.
-const patience = time.Minute
+const patience = 30 * time.Second
 
 // fence is sent to a supervisor after another signal: once it is seen, the other has been dealt with, since signals
 // that are pending together are taken lowest first.

@@ -23,6 +23,13 @@ func (p *Process) adopt(allowed bool) {
 	}
 }
 
+// abandon leaves orphans to those who get them without us.
+func (p *Process) abandon() {
+	if p.subreaper {
+		_ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0) // PID 1 gets them all the same
+	}
+}
+
 // reapOrphans takes the status of adopted processes that have ended and tells whether no other is left.
 func (p *Process) reapOrphans() (none bool) {
 	if !p.subreaper {

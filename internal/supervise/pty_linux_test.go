@@ -322,3 +322,26 @@ func TestHangup(t *testing.T) {
 		}
 	}
 }
+
+// A shell as the command has its own jobs: it takes the terminal, and gives it back.
+func TestInteractiveShellAsCommand(t *testing.T) {
+	term := openTerminal(t, shells["bash"]...)
+	term.enter("PS1='inner> ' $RUN " + strings.Join(shells["bash"], " "))
+	term.expect("inner> ")
+	for _, key := range []string{ctrlC, ctrlZ} {
+		term.enter(`sh -c "echo u''p; exec cat"`)
+		term.expect("up\r\n")
+		term.typeKeys(key)
+		term.expect("inner> ")
+	}
+	term.enter("fg")
+	term.expect("cat\"\r\n") // the shell shows what it continues
+	term.enter("again")
+	term.expect("again\r\n")
+	term.typeKeys(ctrlC)
+	term.expect("inner> ")
+	term.enter("exit 9")
+	term.expect(prompt)
+	term.enter(`echo stat""us $?`)
+	term.expect("status 9\r\n")
+}

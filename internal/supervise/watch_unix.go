@@ -23,16 +23,32 @@ func (p *Process) watch() {
 		case <-p.wake:
 			p.stopWith(p.poll())
 		case sig := <-p.signals:
-			p.pass(sig.(syscall.Signal))
+			if sig == unix.SIGCONT {
+				p.passContinue()
+			} else {
+				p.pass(sig.(syscall.Signal))
+			}
 		case <-p.closing:
 			return
 		}
 	}
 }
 
-// stopWith stops us as the command has stopped by sig, 0 for not at all, and gets both going again.
-func (p *Process) stopWith(sig syscall.Signal) {
+// passContinue deals with a CONT. One that came to the command too needs no passing on; if the command has been stopped
+// since, it would undo that, unless the stop is none that we take part in.
+func (p *Process) passContinue() {
+	before := p.events
+	stopped := p.poll()
+	if p.events == before || stopped != 0 && !p.stopWith(stopped) {
+		p.pass(unix.SIGCONT)
+	}
+}
+
+// stopWith stops us as the command has stopped by sig, 0 for not at all, and gets both going again. It tells whether we
+// were stopped.
+func (p *Process) stopWith(sig syscall.Signal) (done bool) {
 	for sig != 0 && p.hasStopped() && stopSelf(sig) {
+		done = true
 		continued := p.catchUp()
 		before := p.events
 		sig = p.poll()
@@ -42,6 +58,7 @@ func (p *Process) stopWith(sig syscall.Signal) {
 			p.signal(unix.SIGCONT)
 		}
 	}
+	return done
 }
 
 // marker is a signal we send ourselves. It is not passed on, and Go hands it out after those it got earlier and after
@@ -125,6 +142,9 @@ func (p *Process) release() {
 	family.Lock()
 	defer family.Unlock()
 	delete(family.commands, p.pid)
+	if len(family.commands) == 0 {
+		p.abandon()
+	}
 }
 
 func (p *Process) outcomeOf(status syscall.WaitStatus, usage syscall.Rusage) Outcome {
