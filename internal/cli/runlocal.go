@@ -38,7 +38,8 @@ type localRun struct {
 	stores []*store.Store // what is open: the last one is written; more than one when the first has failed. Guarded by mu after opened
 	begun  []byte         // the request with the unfinished spans
 
-	awaited chan time.Time // gets when the span arrived that makes the command ready
+	awaitedSpan string         // name of the span that makes the command ready; empty for none
+	awaited     chan time.Time // gets when it arrived
 
 	mu     sync.Mutex
 	counts runCounts
@@ -46,10 +47,13 @@ type localRun struct {
 }
 
 func newLocalRun(s *session) *localRun {
-	r := &localRun{session: s, opened: make(chan struct{}), awaited: make(chan time.Time, 1), counts: newRunCounts()}
-	r.listen()
+	r := &localRun{
+		session: s, opened: make(chan struct{}), counts: newRunCounts(),
+		awaitedSpan: s.condition.Span, awaited: make(chan time.Time, 1),
+	}
 	go r.open()
 	r.connectBackend()
+	r.listen() // last: from now on Append is called
 	return r
 }
 
@@ -135,7 +139,7 @@ func (r *localRun) Append(ctx context.Context, body []byte, sum otlp.Summary) er
 	if r.forward != nil {
 		r.forward.Send(bytes.Clone(body), sum.Spans)
 	}
-	if name := r.condition.Span; name != "" && hasEnded(body, name) {
+	if r.awaitedSpan != "" && hasEnded(body, r.awaitedSpan) {
 		select {
 		case r.awaited <- time.Now():
 		default:

@@ -71,11 +71,23 @@ func (s *session) watchReady(ctx context.Context, probing *sync.WaitGroup) <-cha
 	}
 	found := make(chan time.Time, 1)
 	probing.Go(func() {
-		if at, err := s.condition.Wait(ctx); err == nil {
+		if at, err := s.condition.Wait(ctx, s.stale); err == nil {
 			found <- at
 		}
 	})
 	return found
+}
+
+// stalePatience bounds the probe before the command is started.
+const stalePatience = 200 * time.Millisecond
+
+// checkStale finds out whether another server already answers where the command's is to.
+func (s *session) checkStale() {
+	ctx, cancel := context.WithTimeout(context.Background(), stalePatience)
+	defer cancel()
+	if s.stale = s.condition.Holds(ctx); s.stale {
+		s.note("%s already answers before %s is started: it counts once it has stopped doing so", s.condition, s.name)
+	}
 }
 
 // settleTime is how long the last spans of a start-up take to arrive: the delay of the children's batch processors, with

@@ -44,6 +44,9 @@ func (r *localRun) report(how string, left []supervise.Descendant) {
 	if err := r.draw(r.Stderr, rowLimit(lines)); err != nil {
 		r.note("draw the trace: %v", err)
 	}
+	if terminal {
+		fmt.Fprintln(r.Stderr, "show it again: forkspan show "+r.shortest())
+	}
 }
 
 // accountLine is the one line that a run always leaves.
@@ -51,7 +54,7 @@ func (r *localRun) accountLine(how string) string {
 	c := &r.counts
 	account := r.record.Account
 	parts := []string{
-		"forkspan: " + r.name + " " + how,
+		"forkspan: " + oneLine(r.name) + " " + how,
 		"run " + r.shortest(),
 		counted(int(account.Processes), "process", "processes"),
 		counted(int(account.Spans), "span", "spans") + ", " + counted(int(account.Traces), "trace", "traces") + ", " + dropped(account.Dropped),

@@ -56,6 +56,7 @@ type session struct {
 	sampled bool        // by the parent; true without one
 
 	condition ready.Condition
+	stale     bool // the condition held before the command was started
 	rec       recorder
 	process   *supervise.Process
 	readyAt   time.Time
@@ -85,13 +86,13 @@ func (s *session) note(format string, args ...any) {
 // prepare does all that comes before the command: what it will see, and what will record it.
 func (s *session) prepare(condition ready.Condition) error {
 	s.chooseParent()
+	s.condition = condition
 	if outer, ok := s.findOuter(); ok {
 		s.runID = outer.RunID
 		s.rec = newOuterRun(s, outer)
 	} else {
 		s.rec = newLocalRun(s)
 	}
-	s.condition = condition
 	s.extendArguments()
 	if s.condition == (ready.Condition{}) {
 		if s.flags.untilReady {
@@ -100,6 +101,7 @@ func (s *session) prepare(condition ready.Condition) error {
 		}
 	} else {
 		s.startup = newSpanID()
+		s.checkStale()
 	}
 	s.argv = environ.Placeholders{
 		HostPort: s.address(), Traceparent: s.traceparent(), TraceID: hex.EncodeToString(s.traceID[:]), RunID: s.runID,

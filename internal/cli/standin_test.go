@@ -24,6 +24,7 @@ import (
 // standIns are programs that scripts run beside forkspan; each is this test binary under another name.
 //
 //	otlpchild grpc|http NAME       send a span with an upstream exporter, set up by the environment alone
+//	latechild                      send a span, make the file sent, and once orphaned send another; with HOLD set it never ends
 //	withport COMMAND ARGS…         run a command that inherits a listening socket; {port} in the arguments is its port
 //	slowserver [SPAN…]             send spans, then serve the socket of withport until GET /quit or SIGTERM
 //	blackhole COMMAND ARGS…        run a command with {port} of a socket that accepts and never answers
@@ -31,6 +32,7 @@ import (
 //	waitfor FILE TEXT              wait until a file has a text in it
 var standIns = map[string]func() error{
 	"otlpchild":  otlpChild,
+	"latechild":  lateChild,
 	"withport":   func() error { return withSocket(true) },
 	"blackhole":  func() error { return withSocket(false) },
 	"slowserver": slowServer,
@@ -52,23 +54,49 @@ func commands() map[string]func() {
 	return all
 }
 
-func otlpChild() error {
-	ctx := context.Background()
+// newProvider returns a provider that exports each span at once.
+func newProvider(protocol string) (*sdktrace.TracerProvider, error) {
 	var exporter sdktrace.SpanExporter
 	var err error
-	if os.Args[1] == "grpc" {
-		exporter, err = otlptracegrpc.New(ctx)
+	if protocol == "grpc" {
+		exporter, err = otlptracegrpc.New(context.Background())
 	} else {
-		exporter, err = otlptracehttp.New(ctx)
+		exporter, err = otlptracehttp.New(context.Background())
 	}
+	return sdktrace.NewTracerProvider(sdktrace.WithSyncer(exporter)), err
+}
+
+// sendSpan exports a span below the environment's.
+func sendSpan(provider *sdktrace.TracerProvider, name string) {
+	carrier := propagation.MapCarrier{"traceparent": os.Getenv("TRACEPARENT")}
+	_, span := provider.Tracer("test").Start(propagation.TraceContext{}.Extract(context.Background(), carrier), name)
+	span.End()
+}
+
+func otlpChild() error {
+	provider, err := newProvider(os.Args[1])
 	if err != nil {
 		return err
 	}
-	carrier := propagation.MapCarrier{"traceparent": os.Getenv("TRACEPARENT")}
-	provider := sdktrace.NewTracerProvider(sdktrace.WithSyncer(exporter))
-	_, span := provider.Tracer("test").Start(propagation.TraceContext{}.Extract(ctx, carrier), os.Args[2])
-	span.End()
-	return provider.Shutdown(ctx)
+	sendSpan(provider, os.Args[2])
+	return provider.Shutdown(context.Background())
+}
+
+func lateChild() error {
+	parent := os.Getppid()
+	provider, err := newProvider("grpc")
+	if err != nil {
+		return err
+	}
+	sendSpan(provider, "early")
+	if err := os.WriteFile("sent", nil, 0o600); err != nil {
+		return err
+	}
+	for os.Getppid() == parent || os.Getenv("HOLD") != "" {
+		time.Sleep(time.Millisecond)
+	}
+	sendSpan(provider, "late")
+	return provider.Shutdown(context.Background())
 }
 
 // socketVariable tells that descriptor 3 is a listening socket.

@@ -65,15 +65,21 @@ const (
 	probeLimit = 2 * time.Second // for one probe
 )
 
-// Wait probes until the condition holds and returns when that was seen. It is for URLs and ports; spans are seen by
-// who receives them. The error is that of ctx.
-func (c Condition) Wait(ctx context.Context) (time.Time, error) {
-	probe := c.dial
-	if c.URL != "" {
-		client := newClient()
-		defer client.CloseIdleConnections()
-		probe = func(ctx context.Context) bool { return c.get(ctx, client) }
+// Holds probes once, within ctx and two seconds. A span has never arrived.
+func (c Condition) Holds(ctx context.Context) bool {
+	if c.Span != "" {
+		return false
 	}
+	client := newClient()
+	defer client.CloseIdleConnections()
+	return c.probe(ctx, client)
+}
+
+// Wait probes until the condition holds and returns when that was seen. With stale it holds already, for something else: it
+// has to cease before. Wait is for URLs and ports; spans are seen by who receives them. The error is that of ctx.
+func (c Condition) Wait(ctx context.Context, stale bool) (time.Time, error) {
+	client := newClient()
+	defer client.CloseIdleConnections()
 	pause := firstPause
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -83,16 +89,24 @@ func (c Condition) Wait(ctx context.Context) (time.Time, error) {
 			return time.Time{}, ctx.Err()
 		case <-timer.C:
 		}
-		probeCtx, cancel := context.WithTimeout(ctx, probeLimit)
-		ok := probe(probeCtx)
+		ok := c.probe(ctx, client)
 		now := time.Now()
-		cancel()
-		if ok {
+		if ok && !stale {
 			return now, nil
 		}
+		stale = stale && (ok || ctx.Err() != nil)
 		timer.Reset(pause)
 		pause = min(pause*3/2, lastPause)
 	}
+}
+
+func (c Condition) probe(ctx context.Context, client *http.Client) bool {
+	ctx, cancel := context.WithTimeout(ctx, probeLimit)
+	defer cancel()
+	if c.URL != "" {
+		return c.get(ctx, client)
+	}
+	return c.dial(ctx)
 }
 
 func (c Condition) dial(ctx context.Context) bool {

@@ -52,7 +52,7 @@ func TestWaitForURL(t *testing.T) {
 		}
 	}))
 	defer server.Close()
-	at, err := Condition{URL: server.URL}.Wait(t.Context())
+	at, err := Condition{URL: server.URL}.Wait(t.Context(), false)
 	if err != nil || at.IsZero() {
 		t.Fatalf("Wait: %v, %v", at, err)
 	}
@@ -67,7 +67,7 @@ func TestWaitForPort(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	if _, err := (Condition{Addr: l.Addr().String()}).Wait(t.Context()); err != nil {
+	if _, err := (Condition{Addr: l.Addr().String()}).Wait(t.Context(), false); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -87,7 +87,43 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 		<-asked
 		cancel()
 	}()
-	if _, err := (Condition{URL: server.URL}).Wait(ctx); !errors.Is(err, context.Canceled) {
+	if _, err := (Condition{URL: server.URL}).Wait(ctx, false); !errors.Is(err, context.Canceled) {
 		t.Errorf("Wait: %v", err)
+	}
+}
+
+// What answers before the server was started is another server: it has to go first.
+func TestWaitForTheOtherServerToGo(t *testing.T) {
+	var asked atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if asked.Add(1) == 3 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}))
+	defer server.Close()
+	c := Condition{URL: server.URL}
+	if !c.Holds(t.Context()) {
+		t.Fatal("the condition does not hold")
+	}
+	if _, err := c.Wait(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	if n := asked.Load(); n != 4 {
+		t.Errorf("ready after %d probes, want 4", n)
+	}
+}
+
+func TestHolds(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := Condition{Addr: l.Addr().String()}
+	if !c.Holds(t.Context()) {
+		t.Error("an open port does not hold")
+	}
+	l.Close()
+	if c.Holds(t.Context()) || (Condition{Span: "up"}).Holds(t.Context()) {
+		t.Error("a closed port or a span holds")
 	}
 }
