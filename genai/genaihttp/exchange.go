@@ -28,6 +28,8 @@ type exchange struct {
 
 	// claimed is set by a Transport below that records the request: it is then not recorded twice.
 	claimed atomic.Bool
+	// whole is set by that Transport when it has seen the answer's last event.
+	whole atomic.Bool
 
 	body body
 	w    writer
@@ -39,11 +41,13 @@ type exchange struct {
 
 type exchangeKey struct{}
 
-// claim tells the Handler that ctx comes from, if any, that a Transport records the request.
-func claim(ctx context.Context) {
-	if x, ok := ctx.Value(exchangeKey{}).(*exchange); ok {
+// claim tells the Handler that ctx comes from, if any, that a Transport records the request. It returns nil if none.
+func claim(ctx context.Context) *exchange {
+	x, _ := ctx.Value(exchangeKey{}).(*exchange)
+	if x != nil {
 		x.claimed.Store(true)
 	}
+	return x
 }
 
 // record begins to record the request on the span, unless a Transport does.
@@ -113,6 +117,8 @@ func (x *exchange) failure(p any) error {
 		return genai.ErrTimeout
 	case x.w.err != nil:
 		return genai.ErrClientGone
+	case left != nil && x.whole.Load():
+		return nil // it waited for the end of the connection only
 	case left != nil && (p != nil || x.late || x.w.status == 0):
 		return genai.ErrClientGone
 	case p == nil:
@@ -127,6 +133,9 @@ func (x *exchange) failure(p any) error {
 func (x *exchange) finish(pattern string, p any) {
 	err := x.failure(p)
 	status := x.w.status
+	if x.late {
+		status = 0 // nobody has seen it
+	}
 	if status == 0 && err == nil {
 		status = http.StatusOK // what net/http sends for a handler that writes nothing
 		x.answer(status, x.w.Header())

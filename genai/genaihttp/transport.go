@@ -62,7 +62,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		*buf = attrs[:0]
 		attributeBufs.Put(buf)
 	} else {
-		claim(ctx)
+		c.above = claim(ctx)
 		head, err := readAhead(out)
 		if err != nil {
 			return nil, err
@@ -132,7 +132,8 @@ type call struct {
 	req  *genai.Request // nil for a request that is none to an LLM
 	body responseBody
 
-	status int // of the answer; 0 before it
+	above  *exchange // of a Handler; nil without one
+	status int       // of the answer; 0 before it
 }
 
 // answer takes the answer: its header now, its body while it is read.
@@ -171,7 +172,10 @@ func (c *call) cause(err error) error {
 	case context.DeadlineExceeded:
 		return genai.ErrTimeout
 	}
-	if c.status != 0 && c.req == nil {
+	switch {
+	case c.status == 0 && errors.Is(err, io.EOF):
+		return genai.ErrUpstreamUnreachable // an idle connection that was closed, say
+	case c.status != 0 && c.req == nil:
 		return genai.ErrUpstreamCut
 	}
 	return err
@@ -184,6 +188,9 @@ func (c *call) end(err error) {
 	if c.req != nil {
 		c.req.EndAt(err, at)
 		result.Call, result.Marks = c.req.Call(), c.req.Marks()
+		if c.above != nil && c.status != 0 && result.Call.ErrorType == "" {
+			c.above.whole.Store(true)
+		}
 	} else {
 		if err != nil {
 			kind := errorType(err)

@@ -42,7 +42,7 @@ type proxyFlags struct {
 func newProxy(a *app) *cobra.Command {
 	var f proxyFlags
 	c := &cobra.Command{
-		Use:     "proxy [flags] URL",
+		Use:     "proxy URL",
 		Short:   "Record the requests to an LLM server",
 		Long:    proxyLong,
 		Example: proxyExample,
