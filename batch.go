@@ -35,7 +35,7 @@ type batcher struct {
 	deadline time.Time // of Shutdown, when it has one; exports that start after it was called keep to it
 	total    Stats     // without Started and the fields that follow from others
 
-	wake   chan struct{} // capacity 1: there is a batch, or somebody wants to flush
+	wake   chan struct{} // capacity 1: there is a batch
 	flush  chan chan error
 	stop   chan struct{} // closed by Shutdown
 	done   chan struct{} // closed when the worker has ended, the exporter being shut down
@@ -95,11 +95,16 @@ func (b *batcher) OnEnd(s sdktrace.ReadOnlySpan) {
 		n = len(b.queue)
 	}
 	b.mu.Unlock()
-	if n == b.limits.batch || n == b.limits.queue {
-		select {
-		case b.wake <- struct{}{}:
-		default:
-		}
+	if n == b.limits.batch {
+		b.signal()
+	}
+}
+
+// signal tells the worker that there is a batch.
+func (b *batcher) signal() {
+	select {
+	case b.wake <- struct{}{}:
+	default:
 	}
 }
 
@@ -112,8 +117,9 @@ func (b *batcher) run() {
 	for {
 		select {
 		case <-b.wake:
-			for b.waiting() >= b.limits.batch {
-				b.export(buf)
+			b.export(buf)
+			if b.waiting() >= b.limits.batch {
+				b.signal() // and not a loop here, which a busy program could keep from ever seeing stop
 			}
 		case <-timer.C:
 			b.drain(buf)
@@ -121,7 +127,7 @@ func (b *batcher) run() {
 			result <- b.drain(buf)
 		case <-b.stop:
 			b.final = b.drain(buf)
-			if err := b.exporter.Shutdown(b.ctx); err != nil && b.final == nil {
+			if err := guard(func() error { return b.exporter.Shutdown(b.ctx) }); err != nil && b.final == nil {
 				b.final = fmt.Errorf("shut down exporter: %w", err)
 			}
 			return
@@ -167,7 +173,7 @@ func (b *batcher) export(buf []sdktrace.ReadOnlySpan) error {
 
 	var a answer
 	ctx, cancel := context.WithDeadline(withAnswer(b.ctx, &a), deadline)
-	err := b.send(ctx, spans)
+	err := guard(func() error { return b.exporter.ExportSpans(ctx, spans) })
 	cancel()
 	clear(spans)
 
@@ -192,14 +198,14 @@ func (b *batcher) export(buf []sdktrace.ReadOnlySpan) error {
 	return err
 }
 
-// send keeps a panic of the exporter from ending the program.
-func (b *batcher) send(ctx context.Context, spans []sdktrace.ReadOnlySpan) (err error) {
+// guard keeps a panic of an exporter or a processor from ending the program.
+func guard(f func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("exporter panicked: %v", r)
+			err = fmt.Errorf("panic: %v", r)
 		}
 	}()
-	return b.exporter.ExportSpans(ctx, spans)
+	return f()
 }
 
 func (b *batcher) report(err error, lost uint64) {

@@ -59,6 +59,14 @@ func playRole(role string) int {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
+	case "console": // prints its spans
+		tr, err := forkspan.Init(ctx, "test.console")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		forkspan.Do(ctx, "Said aloud", func(context.Context) error { return nil })
+		tr.Shutdown(ctx)
 	case "environ": // prints the trace variables that it was started with
 		for _, name := range traceNames {
 			if v, ok := os.LookupEnv(name); ok {

@@ -42,14 +42,7 @@ func (p pipeline) each(ctx context.Context, f func(sdktrace.SpanProcessor) error
 	results := make([]chan error, len(p))
 	for i, sp := range p {
 		results[i] = make(chan error, 1)
-		go func() {
-			defer func() {
-				if r := recover(); r != nil {
-					results[i] <- fmt.Errorf("%T panicked: %v", sp, r)
-				}
-			}()
-			results[i] <- f(sp)
-		}()
+		go func() { results[i] <- guard(func() error { return f(sp) }) }()
 	}
 	var errs []error
 	for i, sp := range p {
