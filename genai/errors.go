@@ -32,7 +32,6 @@ const (
 
 // errorType returns the error.type that stands for err. Errors of no known kind count as the connection's.
 func errorType(err error, answered bool) string {
-	var timeout interface{ Timeout() bool }
 	switch {
 	case err == nil || err == io.EOF:
 		return ""
@@ -46,10 +45,15 @@ func errorType(err error, answered bool) string {
 		return ErrorTypeUpstreamUnreachable
 	case errors.Is(err, context.Canceled):
 		return ErrorTypeClientGone
-	case errors.As(err, &timeout) && timeout.Timeout():
+	case timedOut(err):
 		return ErrorTypeTimeout
 	case answered:
 		return ErrorTypeUpstreamCut
 	}
 	return ErrorTypeUpstreamUnreachable
+}
+
+func timedOut(err error) bool {
+	var timeout interface{ Timeout() bool }
+	return errors.As(err, &timeout) && timeout.Timeout()
 }

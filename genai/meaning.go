@@ -1,6 +1,9 @@
 package genai
 
-import "bytes"
+import (
+	"bytes"
+	"unicode/utf8"
+)
 
 // token tells whether the event carries a generated token, and whether it can be seen as text.
 func (e *event) token() (token, visible bool) {
@@ -114,6 +117,9 @@ const maxName = 256
 func name(b []byte) string {
 	if len(b) > maxName {
 		b = b[:maxName]
+	}
+	if utf8.Valid(b) {
+		return string(b)
 	}
 	return string(bytes.ToValidUTF8(b, []byte("\uFFFD")))
 }

@@ -26,7 +26,7 @@ const (
 type Recorder struct {
 	tracer   trace.Tracer
 	metrics  *instruments // nil: no metrics
-	kind     trace.SpanKind
+	kind     trace.SpanStartOption
 	provider string
 	vllm     bool
 	maxEvent int
@@ -67,7 +67,7 @@ func WithMeterProvider(mp metric.MeterProvider) Option {
 
 // WithSpanKind sets the kind of the spans. Default: CLIENT, as the conventions want it.
 func WithSpanKind(kind trace.SpanKind) Option {
-	return optionFunc(func(c *config) { c.rec.kind = kind })
+	return optionFunc(func(c *config) { c.rec.kind = trace.WithSpanKind(kind) })
 }
 
 // WithProvider sets gen_ai.provider.name. Default: told by the API (openai, anthropic, llama.cpp, ollama), and corrected where
@@ -99,7 +99,7 @@ func WithMaxEvent(bytes int) Option {
 // NewRecorder returns a recorder.
 func NewRecorder(opts ...Option) *Recorder {
 	rec := &Recorder{
-		kind:     trace.SpanKindClient,
+		kind:     trace.WithSpanKind(trace.SpanKindClient),
 		maxEvent: DefaultMaxEvent,
 		decoders: map[string]Decoder{"gzip": openGzip, "x-gzip": openGzip},
 	}

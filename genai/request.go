@@ -58,10 +58,7 @@ func (rec *Recorder) NewRequest(ctx context.Context, info RequestInfo) *Request 
 		method: info.Method, path: info.Path, address: info.ServerAddress, port: info.ServerPort,
 	}
 	r.marks.Received = orNow(info.Received)
-	r.provider = rec.provider
-	if r.provider == "" && int(r.api) < len(apis) {
-		r.provider = apis[r.api].provider
-	}
+	r.provider = r.startProvider()
 	encoding := info.Header.Get("Content-Encoding")
 	r.bodyDone = encoding != "" && encoding != "identity" || r.api == APIUnknown
 	if len(info.Body) > 0 && !r.bodyDone {
@@ -72,12 +69,20 @@ func (rec *Recorder) NewRequest(ctx context.Context, info RequestInfo) *Request 
 			r.bodyDone = true
 		}
 	}
-	var buf [24]attribute.KeyValue
+	var buf [16]attribute.KeyValue
 	r.ctx, r.span = rec.tracer.Start(ctx, r.spanName(r.fields.model),
-		trace.WithSpanKind(rec.kind),
+		rec.kind,
 		trace.WithTimestamp(r.marks.Received),
 		trace.WithAttributes(append(r.startAttributes(buf[:0]), info.Attributes...)...))
 	return r
+}
+
+// startProvider returns what is known of the provider before there is an answer.
+func (r *Request) startProvider() string {
+	if r.rec.provider != "" {
+		return r.rec.provider
+	}
+	return apis[r.api].provider
 }
 
 // Context returns the context that carries the request's span: what is sent upstream is its child.
@@ -120,7 +125,7 @@ func (r *Request) readBody() {
 	if r.fields.model != "" {
 		r.span.SetName(r.spanName(r.fields.model))
 	}
-	var buf [24]attribute.KeyValue
+	var buf [16]attribute.KeyValue
 	r.span.SetAttributes(r.startAttributes(buf[:0])...)
 }
 

@@ -30,7 +30,11 @@ func (res *result) note(r *Request, e *event) {
 		res.id = name(e.id)
 	}
 	if res.model == "" && len(e.model) > 0 {
-		res.model = name(e.model)
+		if asked := r.fields.model; string(e.model) == asked {
+			res.model = asked // spares the allocation
+		} else {
+			res.model = name(e.model)
+		}
 	}
 	if r.rec.provider == "" && len(e.fingerprint) > 4 && string(e.fingerprint[:5]) == "vllm-" {
 		r.provider = "vllm"
@@ -90,6 +94,9 @@ func (res *result) errorType(err error) string {
 
 // finishReasons returns the reasons by choice. The conventions want "error" for a choice that was cut off.
 func (res *result) finishReasons(expected int64, cut bool) []string {
+	if !cut && res.reasoned == int64(len(res.reasons)) {
+		return slices.Clip(res.reasons)
+	}
 	reasons := slices.Clone(res.reasons)
 	if cut {
 		for int64(len(reasons)) < expected {

@@ -62,8 +62,11 @@ func (r *Request) write() {
 	if c.RequestModel == "" && c.ResponseModel != "" {
 		r.span.SetName(r.spanName(c.ResponseModel))
 	}
-	var buf [40]attribute.KeyValue
-	to := addString(buf[:0], AttrProviderName, c.Provider)
+	var buf [24]attribute.KeyValue
+	to := buf[:0]
+	if c.Provider != r.startProvider() {
+		to = addString(to, AttrProviderName, c.Provider)
+	}
 	to = addString(to, AttrResponseID, c.ResponseID)
 	to = addString(to, AttrResponseModel, c.ResponseModel)
 	if len(c.FinishReasons) > 0 {
