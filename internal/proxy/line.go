@@ -101,6 +101,9 @@ func (e *entry) line(r *http.Request, took time.Duration) string {
 	}
 	if speed, ok := e.call.TokensPerSecond(); ok {
 		fmt.Fprintf(&b, "  %.3g tok/s", speed)
+	} else if d := e.marks.LastToken.Sub(e.marks.FirstToken); e.marks.Gaps.Len() > 0 && d > 0 {
+		// Without the server's count: most servers send a token in each event.
+		fmt.Fprintf(&b, "  ~%.3g tok/s", float64(e.marks.Gaps.Len())/d.Seconds())
 	}
 	if e.span.IsValid() {
 		b.WriteString("  " + e.span.TraceID().String())
