@@ -100,6 +100,7 @@ func (a *answer) sniff(p []byte) {
 
 // take reads decoded bytes.
 func (a *answer) take(p []byte) {
+	defer a.guard()
 	if a.form == formUnknown {
 		a.sniff(p)
 	}
@@ -116,6 +117,8 @@ func (a *answer) take(p []byte) {
 // close is called at the end, whole or not, and gives the buffers back.
 func (a *answer) close(whole bool) {
 	a.r.result.form = a.form
+	defer a.release()
+	defer a.guard()
 	switch {
 	case a.form == formJSON:
 		a.closeJSON(whole)
@@ -125,7 +128,14 @@ func (a *answer) close(whole bool) {
 	case a.form == formLines:
 		a.lines.close(a)
 	}
-	a.release()
+}
+
+// guard gives an answer up when reading it panics: recording must not take the program down.
+func (a *answer) guard() {
+	if recover() != nil {
+		a.form = formOther
+		a.r.result.unparsed++
+	}
 }
 
 // abandon ends an answer that another one has replaced.

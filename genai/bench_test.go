@@ -7,7 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 )
 
 // noExport is a processor that drops what ends, so that the SDK's own part is all that is measured beside ours.
@@ -81,4 +83,21 @@ func BenchmarkLargeEvent(b *testing.B) {
 		}
 	}
 	r.End(nil)
+}
+
+// BenchmarkReadCall measures reading one request from the attributes of vLLM's span: a report reads a million.
+func BenchmarkReadCall(b *testing.B) {
+	attrs := []attribute.KeyValue{
+		attribute.Float64(AttrVLLMTimeToFirstToken, 0.2), attribute.Float64(AttrVLLME2E, 2), attribute.Float64(AttrVLLMQueue, 0.01),
+		attribute.Int(AttrVLLMPromptTokens, 20), attribute.Int(AttrVLLMCompletionTokens, 200), attribute.Float64(AttrVLLMPrefill, 0.1),
+		attribute.Float64(AttrVLLMDecode, 1.8), attribute.Float64(AttrVLLMInference, 1.9), attribute.String(AttrVLLMRequestID, "chatcmpl-1"),
+		attribute.Float64(AttrRequestTopP, 1), attribute.Int(AttrRequestMaxTokens, 200), attribute.Int(AttrVLLMRequestN, 1),
+	}
+	span := tracetest.SpanStub{Attributes: attrs}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, ok := ReadCall(spanAttributes(span)); !ok {
+			b.Fatal("not a call")
+		}
+	}
 }

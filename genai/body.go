@@ -2,6 +2,7 @@ package genai
 
 // requestFields is what is read of a request's body, of whatever API.
 type requestFields struct {
+	known            bool // there was a body
 	model            string
 	stream           Opt[bool]
 	choices          Opt[int64]
@@ -20,8 +21,10 @@ type requestFields struct {
 
 // read takes the fields of a body. It may be cut off: what comes before the cut counts.
 func (f *requestFields) read(body []byte) {
+	defer func() { _ = recover() }() // recording must not take the program down
 	c := cursor{data: body}
 	if c.peek() == '{' {
+		f.known = true
 		f.fields(&c)
 	}
 }

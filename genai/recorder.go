@@ -3,6 +3,7 @@ package genai
 import (
 	"context"
 	"io"
+	"strings"
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/metric"
@@ -86,7 +87,7 @@ func WithVLLMNames() Option {
 func WithDecoder(encoding string, open Decoder) Option {
 	return optionFunc(func(c *config) {
 		if open != nil {
-			c.rec.decoders[encoding] = open
+			c.rec.decoders[strings.ToLower(encoding)] = open
 		}
 	})
 }

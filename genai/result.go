@@ -156,7 +156,7 @@ func (r *Request) makeCall(errorType string) Call {
 		Gaps:          m.Gaps,
 		Unparsed:      res.unparsed,
 	}
-	if r.fields.stream.Set || r.streaming() {
+	if r.fields.known {
 		c.Stream = Some(r.streaming())
 	}
 	c.Latency = Latency{

@@ -182,6 +182,27 @@ func TestBodyThatIsNotRead(t *testing.T) {
 	}
 }
 
+// TestStreamOfOllama asks whether a request is told to be streamed, which is Ollama's default.
+func TestStreamOfOllama(t *testing.T) {
+	for body, want := range map[string]bool{`{}`: true, `{"stream":false}`: false, ``: false, `{"stream":true}`: true} {
+		for _, late := range []bool{false, true} {
+			rec := newRecording(t)
+			info := RequestInfo{Method: "POST", Path: "/api/chat"}
+			if !late {
+				info.Body = []byte(body)
+			}
+			r := rec.NewRequest(context.Background(), info)
+			if late {
+				r.RequestBody([]byte(body))
+			}
+			r.End(nil)
+			if got := attrs(rec.span(t))[AttrRequestStream]; (got.Type() == attribute.BOOL && got.AsBool()) != want {
+				t.Errorf("%q: stream %v", body, got.Emit())
+			}
+		}
+	}
+}
+
 func TestUnknownRequests(t *testing.T) {
 	rec := newRecording(t)
 	r := rec.NewRequest(context.Background(), RequestInfo{Method: "GET", Path: "/v1/models"})

@@ -35,7 +35,7 @@ func (r *Request) startAttributes(to []attribute.KeyValue) []attribute.KeyValue 
 		to = append(to, attribute.Int(AttrServerPort, r.port))
 	}
 	to = addString(to, AttrURLPath, r.path)
-	if r.streaming() {
+	if f.known && r.streaming() {
 		to = append(to, attribute.Bool(AttrRequestStream, true))
 	}
 	if f.choices.Or(1) != 1 {
