@@ -29,11 +29,12 @@ Worker_1 failed on purpose. What to try next:
 
 func newDemo(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use:   "demo",
-		Short: "Trace a sample server of several processes",
-		Long:  demoLong,
-		Args:  cobra.NoArgs,
-		RunE:  func(*cobra.Command, []string) error { return a.demo() },
+		Use:     "demo",
+		Short:   "Trace a sample server of several processes",
+		Long:    demoLong,
+		Example: `  forkspan demo`,
+		Args:    cobra.NoArgs,
+		RunE:    func(*cobra.Command, []string) error { return a.demo() },
 	}
 }
 

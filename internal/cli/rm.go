@@ -136,7 +136,7 @@ func (d *age) Set(s string) error {
 	for suffix, unit := range map[string]time.Duration{"d": 24 * time.Hour, "w": 7 * 24 * time.Hour} {
 		if digits, ok := strings.CutSuffix(s, suffix); ok {
 			n, err := strconv.ParseFloat(digits, 64)
-			if err != nil || n < 0 || n*float64(unit) > float64(1<<62) {
+			if err != nil || !(n >= 0 && n*float64(unit) <= float64(1<<62)) {
 				break
 			}
 			*d = age(n * float64(unit))

@@ -4,6 +4,7 @@ import (
 	"io"
 	"os"
 	"strconv"
+	"strings"
 
 	"golang.org/x/term"
 
@@ -27,11 +28,24 @@ func (a *app) textOptions(w io.Writer) timeline.TextOptions {
 		columns, _ = strconv.Atoi(a.Env("COLUMNS"))
 	}
 	fancy := terminal && a.Env("NO_COLOR") == "" && a.Env("TERM") != "dumb"
+	utf8 := a.utf8Locale()
 	switch a.color {
 	case "always":
-		fancy = true
+		fancy, utf8 = true, true
 	case "never":
 		fancy = false
 	}
-	return timeline.TextOptions{Width: max(columns, 0), Unicode: fancy, Color: fancy && enableColors(w)}
+	return timeline.TextOptions{Width: max(columns, 0), Unicode: fancy && utf8, Color: fancy && enableColors(w)}
+}
+
+// utf8Locale is false when the user's locale names another character set. Where it names none, which is common in containers,
+// terminals understand UTF-8 all the same.
+func (a *app) utf8Locale() bool {
+	for _, variable := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
+		if v := a.Env(variable); v != "" {
+			v = strings.ToLower(v)
+			return strings.Contains(v, "utf-8") || strings.Contains(v, "utf8")
+		}
+	}
+	return true
 }

@@ -30,10 +30,13 @@ func TestHelpStyle(t *testing.T) {
 			return
 		}
 		t.Run(c.CommandPath(), func(t *testing.T) {
+			if c.Hidden {
+				return
+			}
 			if c.Short == "" || !unicode.IsUpper(rune(c.Short[0])) || strings.HasSuffix(c.Short, ".") || len(c.Short) > 60 {
 				t.Errorf("Short is not one short phrase with a capital and no full stop: %q", c.Short)
 			}
-			if c.Hidden || !c.Runnable() {
+			if !c.Runnable() {
 				return
 			}
 			if c.Parent() == c.Root() && c.GroupID == "" {
