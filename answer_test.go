@@ -68,7 +68,10 @@ func retryInfoOf(d time.Duration) *anypb.Any {
 	if err != nil {
 		panic(err)
 	}
-	return &anypb.Any{TypeUrl: "type.googleapis.com/google.rpc.RetryInfo", Value: append([]byte{0x0a, byte(len(inner))}, inner...)}
+	return &anypb.Any{
+		TypeUrl: "type.googleapis.com/google.rpc.RetryInfo",
+		Value:   append([]byte{0x0a, byte(len(inner))}, inner...),
+	}
 }
 
 func TestRetryableGRPC(t *testing.T) {
@@ -104,7 +107,8 @@ func TestRetryAfter(t *testing.T) {
 			t.Errorf("%q: %v, want %v", in, got, want)
 		}
 	}
-	if got := retryAfter(http.Header{"Retry-After": {time.Now().Add(time.Hour).UTC().Format(http.TimeFormat)}}); got < time.Minute {
+	date := time.Now().Add(time.Hour).UTC().Format(http.TimeFormat)
+	if got := retryAfter(http.Header{"Retry-After": {date}}); got < time.Minute {
 		t.Errorf("a date in an hour: %v", got)
 	}
 }

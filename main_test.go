@@ -10,7 +10,9 @@ import (
 	"testing"
 
 	"forkspan.dev/forkspan"
+	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.uber.org/goleak"
 )
@@ -59,6 +61,19 @@ func playRole(role string) int {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
+	case "warn": // gets requests with trace headers, with tracing on and off
+		otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { fmt.Println(err) }))
+		h := propagation.HeaderCarrier{"Traceparent": {envParent}}
+		forkspan.WarnIfDisabled(propagation.HeaderCarrier{})
+		tr, err := forkspan.Init(ctx, "test.warn", forkspan.WithoutExport(),
+			forkspan.WithSpanProcessor(tracetest.NewSpanRecorder()))
+		if err != nil {
+			fmt.Println(err)
+		}
+		forkspan.WarnIfDisabled(h)
+		tr.Shutdown(ctx)
+		forkspan.WarnIfDisabled(h)
+		forkspan.WarnIfDisabled(h)
 	case "console": // prints its spans
 		tr, err := forkspan.Init(ctx, "test.console")
 		if err != nil {

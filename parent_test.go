@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -150,7 +151,8 @@ func TestExtractWithASpanInTheContext(t *testing.T) {
 
 	// OpenTelemetry's middleware has started a span of the caller's trace already.
 	h := http.Header{"Traceparent": {"00-" + local.TraceID().String() + "-1111111111111111-01"}}
-	if got := trace.SpanContextFromContext(forkspan.Extract(startUp, propagation.HeaderCarrier(h))); got.SpanID() != local.SpanID() {
+	ctx = forkspan.Extract(startUp, propagation.HeaderCarrier(h))
+	if got := trace.SpanContextFromContext(ctx); got.SpanID() != local.SpanID() {
 		t.Errorf("the middleware's span was left out: %v", got)
 	}
 	if got := forkspan.Extract(startUp, nil, forkspan.WithAmbientParent()); !trace.SpanContextFromContext(got).Equal(local) {
@@ -201,20 +203,12 @@ func TestTraceHeaders(t *testing.T) {
 	}
 }
 
+// The warning comes once in a process, so it takes a process to see it.
 func TestWarnIfDisabledOnce(t *testing.T) {
-	var handled errorList
-	otel.SetErrorHandler(otel.ErrorHandlerFunc(handled.add))
-	h := propagation.HeaderCarrier{"Traceparent": {envParent}}
-	forkspan.WarnIfDisabled(propagation.HeaderCarrier{})
-	tr, _ := record(t)
-	forkspan.WarnIfDisabled(h)
-	tr.Shutdown(t.Context())
-	if handled.String() != "" {
-		t.Errorf("warned without need: %s", handled.String())
-	}
-	forkspan.WarnIfDisabled(h)
-	forkspan.WarnIfDisabled(h)
-	if handled.String() != forkspan.ErrDisabled.Error()+"\n" {
-		t.Errorf("warned %q", handled.String())
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), roleVar+"=warn")
+	out, err := cmd.Output()
+	if want := forkspan.ErrDisabled.Error() + "\n"; err != nil || string(out) != want {
+		t.Errorf("warned %q (%v), want %q", out, err, want)
 	}
 }

@@ -103,11 +103,12 @@ func TestWrap(t *testing.T) {
 }
 
 func TestCodeNames(t *testing.T) {
+	const both = "code.file.path code.filepath code.function code.function.name code.line.number code.lineno code.namespace"
 	for optIn, want := range map[string]string{
 		"":                   "code.filepath code.function code.lineno code.namespace",
 		"http,code":          "code.file.path code.function.name code.line.number",
-		"code/dup":           "code.file.path code.filepath code.function code.function.name code.line.number code.lineno code.namespace",
-		"code, code/dup":     "code.file.path code.filepath code.function code.function.name code.line.number code.lineno code.namespace",
+		"code/dup":           both,
+		"code, code/dup":     both,
 		"http/dup,databases": "code.filepath code.function code.lineno code.namespace",
 	} {
 		t.Run(optIn, func(t *testing.T) {
@@ -191,7 +192,8 @@ func TestEnd(t *testing.T) {
 		{name: "fails", run: func(trace.Span) error { return boom }, status: "*errors.errorString: boom", event: true},
 		{name: "panics with an error", run: func(trace.Span) error { panic(boom) }, panics: boom,
 			status: "*errors.errorString: boom", event: true},
-		{name: "panics with a text", run: func(trace.Span) error { panic("oops") }, panics: "oops", status: "string: oops", event: true},
+		{name: "panics with a text", run: func(trace.Span) error { panic("oops") }, panics: "oops",
+			status: "string: oops", event: true},
 		{name: "aborts a request", run: func(trace.Span) error { panic(http.ErrAbortHandler) }, panics: http.ErrAbortHandler},
 		{name: "has ended", run: func(s trace.Span) error { s.End(); return boom }},
 		{name: "an error that panics", run: func(trace.Span) error { return (*nilError)(nil) },

@@ -111,9 +111,12 @@ func TestFormatTraceparentReadsBack(t *testing.T) {
 }
 
 // FuzzTraceparent compares with OpenTelemetry's propagator wherever the two have the same rules: a header without blanks
-// around it, without flags that version 00 does not know, and without a dash after them. What was read has to survive being written and read.
+// around it, without flags that version 00 does not know, and without a dash after them. What was read has to survive
+// being written and read.
 func FuzzTraceparent(f *testing.F) {
-	for _, parent := range []string{valid, "01" + valid[2:] + "-x", "ff" + valid[2:], valid[:54], strings.ToUpper(valid), valid + "-"} {
+	for _, parent := range []string{
+		valid, "01" + valid[2:] + "-x", "ff" + valid[2:], valid[:54], strings.ToUpper(valid), valid + "-",
+	} {
 		f.Add(parent, "a=1,b=2")
 	}
 	f.Add(valid, "t@s=1,,x= y ")
