@@ -31,8 +31,9 @@ var benchRequest = []byte(`{"model":"llama3.2","stream":true,"messages":[{"role"
 // BenchmarkChunk measures one chunk of one event in the middle of a stream: what a proxy pays for each token.
 func BenchmarkChunk(b *testing.B) {
 	for _, bench := range []struct{ name, path, event string }{
-		{"chat", "/v1/chat/completions", `data: {"id":"chatcmpl-chat-stream","object":"chat.completion.chunk","created":1795375914,"model":"./tiny",` +
-			`"choices":[{"index":0,"delta":{"content":" token"},"logprobs":null,"finish_reason":null,"token_ids":null}]}` + "\n\n"},
+		{"chat", "/v1/chat/completions",
+			`data: {"id":"chatcmpl-chat-stream","object":"chat.completion.chunk","created":1795375914,"model":"./tiny",` +
+				`"choices":[{"index":0,"delta":{"content":" token"},"logprobs":null,"finish_reason":null,"token_ids":null}]}` + "\n\n"},
 		{"messages", "/v1/messages", "event: content_block_delta\n" +
 			`data: {"type":"content_block_delta","delta":{"type":"text_delta","text":" token"},"index":0}` + "\n\n"},
 		{"responses", "/v1/responses", "event: response.output_text.delta\n" +
@@ -46,7 +47,8 @@ func BenchmarkChunk(b *testing.B) {
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
 				if i%500 == 0 { // as many as a stream has, so that growing lists count
-					r = rec.NewRequest(context.Background(), RequestInfo{Method: "POST", Path: bench.path, Body: benchRequest})
+					r = rec.NewRequest(context.Background(), RequestInfo{Method: "POST", Path: bench.path,
+						Body: benchRequest})
 					r.ResponseHeader(200, http.Header{"Content-Type": {"text/event-stream"}}, now)
 				}
 				now = now.Add(20 * time.Millisecond)
@@ -62,7 +64,8 @@ func BenchmarkRequest(b *testing.B) {
 	x := capture(b, "vllm-http/chat")
 	b.ReportAllocs()
 	for b.Loop() {
-		r := rec.NewRequest(context.Background(), RequestInfo{Method: "POST", Path: x.path, Body: x.request, ServerAddress: "h", ServerPort: 1})
+		r := rec.NewRequest(context.Background(), RequestInfo{Method: "POST", Path: x.path, Body: x.request,
+			ServerAddress: "h", ServerPort: 1})
 		r.ResponseHeader(200, x.header, time.Time{})
 		r.Chunk(x.body, time.Time{})
 		r.End(nil)
@@ -88,10 +91,14 @@ func BenchmarkLargeEvent(b *testing.B) {
 // BenchmarkReadCall measures reading one request from the attributes of vLLM's span: a report reads a million.
 func BenchmarkReadCall(b *testing.B) {
 	attrs := []attribute.KeyValue{
-		attribute.Float64(AttrVLLMTimeToFirstToken, 0.2), attribute.Float64(AttrVLLME2E, 2), attribute.Float64(AttrVLLMQueue, 0.01),
-		attribute.Int(AttrVLLMPromptTokens, 20), attribute.Int(AttrVLLMCompletionTokens, 200), attribute.Float64(AttrVLLMPrefill, 0.1),
-		attribute.Float64(AttrVLLMDecode, 1.8), attribute.Float64(AttrVLLMInference, 1.9), attribute.String(AttrVLLMRequestID, "chatcmpl-1"),
-		attribute.Float64(AttrRequestTopP, 1), attribute.Int(AttrRequestMaxTokens, 200), attribute.Int(AttrVLLMRequestN, 1),
+		attribute.Float64(AttrVLLMTimeToFirstToken, 0.2), attribute.Float64(AttrVLLME2E, 2),
+		attribute.Float64(AttrVLLMQueue, 0.01),
+		attribute.Int(AttrVLLMPromptTokens, 20), attribute.Int(AttrVLLMCompletionTokens, 200),
+		attribute.Float64(AttrVLLMPrefill, 0.1),
+		attribute.Float64(AttrVLLMDecode, 1.8), attribute.Float64(AttrVLLMInference, 1.9),
+		attribute.String(AttrVLLMRequestID, "chatcmpl-1"),
+		attribute.Float64(AttrRequestTopP, 1), attribute.Int(AttrRequestMaxTokens, 200),
+		attribute.Int(AttrVLLMRequestN, 1),
 	}
 	span := tracetest.SpanStub{Attributes: attrs}
 	b.ReportAllocs()

@@ -31,7 +31,8 @@ type Usage struct {
 	Reasoning  Opt[int64] // of the output, spent on reasoning
 }
 
-// Latency holds the durations of a request. Those that a client can see come from the marks; the others are told by the server.
+// Latency holds the durations of a request. Those that a client can see come from the marks, the others are told by the
+// server.
 type Latency struct {
 	FirstToken     Opt[time.Duration] // arrival to first token
 	FirstEvent     Opt[time.Duration] // arrival to first event of a stream; the conventions' time to first chunk

@@ -48,15 +48,18 @@ var handmade = []struct {
 		chatDelta("0", `{"role":"assistant","reasoning":"Hm"}`, "null"), chatDelta("0", `{"content":"Hi"}`, `"stop"`))),
 		first: 0, text: 1, last: 1, gaps: 1, reasons: []string{"stop"}, in: -1, out: -1},
 	{name: "role in every chunk", x: stream(chatPath, `{}`, sseBody(
-		chatDelta("0", `{"role":"assistant","content":""}`, "null"), chatDelta("0", `{"role":"assistant","content":""}`, "null"),
-		chatDelta("0", `{"role":"assistant","content":"Hi"}`, "null"), chatDelta("0", `{"role":"assistant","content":""}`, `"stop"`))),
+		chatDelta("0", `{"role":"assistant","content":""}`, "null"),
+		chatDelta("0", `{"role":"assistant","content":""}`, "null"),
+		chatDelta("0", `{"role":"assistant","content":"Hi"}`, "null"),
+		chatDelta("0", `{"role":"assistant","content":""}`, `"stop"`))),
 		first: 2, text: 2, last: 2, reasons: []string{"stop"}, in: -1, out: -1},
 	{name: "token ids without text", x: stream(chatPath, `{}`, sseBody(
 		`{"choices":[{"index":0,"delta":{"role":"assistant","content":""},"token_ids":[7]}]}`,
 		`{"choices":[{"index":0,"delta":{"content":""},"finish_reason":"stop","stop_reason":null}]}`)),
 		first: 0, text: -1, last: 1, gaps: 1, reasons: []string{"stop"}, in: -1, out: -1},
 	{name: "tool call only", x: stream(chatPath, `{}`, sseBody(
-		chatDelta("0", `{"role":"assistant","content":null,"tool_calls":[{"index":0,"id":"x","function":{"name":"f","arguments":""}}]}`, "null"),
+		chatDelta("0",
+			`{"role":"assistant","content":null,"tool_calls":[{"index":0,"id":"x","function":{"name":"f","arguments":""}}]}`, "null"),
 		chatDelta("0", `{"tool_calls":[{"index":0,"function":{"arguments":"{\"a\""}}]}`, "null"),
 		chatDelta("0", `{"tool_calls":[{"index":0,"function":{"arguments":":1}"}}]}`, "null"),
 		chatDelta("0", `{}`, `"tool_calls"`), "[DONE]")),
@@ -73,7 +76,8 @@ var handmade = []struct {
 		first: 0, text: 0, last: 3, gaps: 2, reasons: []string{"length", "stop", "tool_calls"}, in: -1, out: -1},
 	{name: "usage after the finish", x: stream(chatPath, `{}`, sseBody(
 		chatDelta("0", `{"content":"a"}`, `"stop"`),
-		`{"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":2}}}`, "[DONE]")),
+		`{"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":2}}}`,
+		"[DONE]")),
 		first: 0, text: 0, last: 0, reasons: []string{"stop"}, in: 5, out: 1},
 	{name: "usage in every chunk", x: stream(chatPath, `{}`, sseBody(
 		`{"choices":[{"delta":{"content":"a"}}],"usage":{"prompt_tokens":5,"completion_tokens":1}}`,
@@ -84,7 +88,8 @@ var handmade = []struct {
 	{name: "neither finish nor DONE", x: stream(chatPath, `{}`, sseBody(chatDelta("0", `{"content":"a"}`, "null"))),
 		first: 0, text: 0, last: 0, reasons: []string{"error"}, in: -1, out: -1, errorType: ErrorTypeUpstreamCut},
 	{name: "error in mid-stream", x: stream(chatPath, `{}`, sseBody(
-		chatDelta("0", `{"content":"a"}`, "null"), `{"error":{"message":"secret","type":"InternalServerError","code":500}}`, "[DONE]")),
+		chatDelta("0", `{"content":"a"}`, "null"),
+		`{"error":{"message":"secret","type":"InternalServerError","code":500}}`, "[DONE]")),
 		first: 0, text: 0, last: 0, reasons: []string{"error"}, in: -1, out: -1, errorType: "InternalServerError"},
 	{name: "error of old vLLM", x: stream(chatPath, `{}`, sseBody(
 		`{"object":"error","message":"secret","type":"BadRequestError","code":400}`)),
@@ -110,7 +115,8 @@ var handmade = []struct {
 		`{"type":"content_block_delta","index":0,"delta":{"type":"input_json_delta","partial_json":""}}`,
 		`{"type":"content_block_delta","index":0,"delta":{"type":"input_json_delta","partial_json":"{"}}`,
 		`{"type":"content_block_delta","index":0,"delta":{"type":"signature_delta","signature":"x"}}`,
-		`{"type":"message_delta","delta":{"stop_reason":"tool_use"},"usage":{"output_tokens":9}}`, `{"type":"message_stop"}`)),
+		`{"type":"message_delta","delta":{"stop_reason":"tool_use"},"usage":{"output_tokens":9}}`,
+		`{"type":"message_stop"}`)),
 		first: 4, text: -1, last: 4, reasons: []string{"tool_use"}, in: 125, out: 9},
 	{name: "messages, overloaded", x: stream("/v1/messages", `{}`, "event: error\n"+sseBody(
 		`{"type":"error","error":{"type":"overloaded_error","message":"secret"}}`)),
@@ -136,8 +142,10 @@ func TestHandmadeStreams(t *testing.T) {
 			rec := newRecording(t)
 			r := rec.play(want.x, events(want.x.body), nil)
 			m, c := r.Marks(), r.Call()
-			if f, v, l := index(m.FirstToken), index(m.FirstText), index(m.LastToken); f != want.first || v != want.text || l != want.last {
-				t.Errorf("first token, first text, last token at events %d, %d, %d, want %d, %d, %d", f, v, l, want.first, want.text, want.last)
+			if f, v, l := index(m.FirstToken), index(m.FirstText), index(m.LastToken); f != want.first ||
+				v != want.text || l != want.last {
+				t.Errorf("first token, first text, last token at events %d, %d, %d, want %d, %d, %d", f, v, l,
+					want.first, want.text, want.last)
 			}
 			if m.Gaps.Len() != want.gaps {
 				t.Errorf("%d gaps, want %d", m.Gaps.Len(), want.gaps)

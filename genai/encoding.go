@@ -12,8 +12,8 @@ func openGzip(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) }
 // maxDecoded bounds what is decoded of one answer, in bytes, against bombs.
 const maxDecoded = 1 << 30
 
-// decoding runs a Decoder, which pulls, on chunks, which are pushed. A goroutine reads from the decoder; write returns when the
-// decoder asks for more than it was given, so what a chunk holds is seen before the next chunk comes.
+// decoding runs a Decoder, which pulls, on chunks, which are pushed. A goroutine reads from the decoder; write returns when
+// the decoder asks for more than it was given, so what a chunk holds is seen before the next chunk comes.
 type decoding struct {
 	wake    sync.Cond // on any change below
 	mu      sync.Mutex

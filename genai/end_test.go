@@ -48,12 +48,14 @@ func TestWaysToEnd(t *testing.T) {
 		{"client gone before the answer", unanswered, 0, ErrClientGone, ErrorTypeClientGone, nil, false},
 		{"client gone before the first event", full, 0, ErrClientGone, ErrorTypeClientGone, nil, false},
 		{"client gone before the first token", full, 1, context.Canceled, ErrorTypeClientGone, []string{"error"}, false},
-		{"client gone in the middle", full, 2, fmt.Errorf("write: %w", ErrClientGone), ErrorTypeClientGone, []string{"error"}, true},
+		{"client gone in the middle", full, 2, fmt.Errorf("write: %w", ErrClientGone), ErrorTypeClientGone,
+			[]string{"error"}, true},
 		{"client gone after the last token", full, 3, ErrClientGone, "", []string{"stop"}, true},
 		{"client gone after the last event", full, 4, ErrClientGone, "", []string{"stop"}, true},
 		{"cut before the first token", full, 1, io.ErrUnexpectedEOF, ErrorTypeUpstreamCut, []string{"error"}, false},
 		{"cut in the middle", full, 2, ErrUpstreamCut, ErrorTypeUpstreamCut, []string{"error"}, true},
-		{"cut in the middle, connection reset", full, 2, syscall.ECONNRESET, ErrorTypeUpstreamCut, []string{"error"}, true},
+		{"cut in the middle, connection reset", full, 2, syscall.ECONNRESET, ErrorTypeUpstreamCut, []string{"error"},
+			true},
 		{"cut after the last token", full, 3, ErrUpstreamCut, "", []string{"stop"}, true},
 		{"ended too early without an error", full, 2, nil, ErrorTypeUpstreamCut, []string{"error"}, true},
 		{"empty stream", full, 0, nil, ErrorTypeUpstreamCut, nil, false},
@@ -64,10 +66,12 @@ func TestWaysToEnd(t *testing.T) {
 		{"timeout of a file", full, 2, os.ErrDeadlineExceeded, ErrorTypeTimeout, []string{"error"}, true},
 		{"timeout, told", full, 2, errors.Join(ErrTimeout, context.Canceled), ErrorTypeTimeout, []string{"error"}, true},
 		{"never answered, no error", unanswered, 0, nil, "", nil, false},
-		{"500", failing(500, `{"error":{"message":"secret","type":"server_error","code":null}}`), 1, nil, "server_error", nil, false},
+		{"500", failing(500, `{"error":{"message":"secret","type":"server_error","code":null}}`), 1, nil,
+			"server_error", nil, false},
 		{"500 of a proxy", failing(502, `<html>secret</html>`), 1, nil, "502", nil, false},
 		{"500 that breaks off", failing(500, `{"error":`), 1, ErrUpstreamCut, "500", nil, false},
-		{"429", failing(429, `{"error":{"message":"secret","type":"requests","code":"rate_limit_exceeded"}}`), 1, nil, "rate_limit_exceeded", nil, false},
+		{"429", failing(429, `{"error":{"message":"secret","type":"requests","code":"rate_limit_exceeded"}}`), 1, nil,
+			"rate_limit_exceeded", nil, false},
 		{"404 without a body", failing(404, ""), 0, nil, "404", nil, false},
 		{"404 of Ollama", failing(404, `{"error":"model 'secret' not found"}`), 1, nil, "404", nil, false},
 		{"plain answer", answer, 1, nil, "", []string{"stop"}, false},
@@ -85,15 +89,18 @@ func TestWaysToEnd(t *testing.T) {
 			}
 			s, call := rec.span(t), r.Call()
 			if call.ErrorType != c.want || attrs(s)[AttrErrorType].AsString() != c.want {
-				t.Errorf("error type %q, on the span %q, want %q", call.ErrorType, attrs(s)[AttrErrorType].AsString(), c.want)
+				t.Errorf("error type %q, on the span %q, want %q", call.ErrorType, attrs(s)[AttrErrorType].AsString(),
+					c.want)
 			}
-			if wantCode := map[bool]codes.Code{true: codes.Unset, false: codes.Error}[c.want == ""]; s.Status.Code != wantCode || s.Status.Description != c.want {
+			if wantCode := map[bool]codes.Code{true: codes.Unset,
+				false: codes.Error}[c.want == ""]; s.Status.Code != wantCode || s.Status.Description != c.want {
 				t.Errorf("status %+v", s.Status)
 			}
 			if !slices.Equal(call.FinishReasons, c.reasons) {
 				t.Errorf("finish reasons %q, want %q", call.FinishReasons, c.reasons)
 			}
-			if m := r.Marks(); m.FirstToken.IsZero() == c.token || m.End.IsZero() || !s.EndTime.Equal(m.End) || !s.StartTime.Equal(epoch) {
+			if m := r.Marks(); m.FirstToken.IsZero() == c.token || m.End.IsZero() || !s.EndTime.Equal(m.End) ||
+				!s.StartTime.Equal(epoch) {
 				t.Errorf("marks %+v", m)
 			}
 		})
@@ -144,7 +151,8 @@ func TestRetry(t *testing.T) {
 	}
 	r.EndAt(nil, at(99))
 	c, m := r.Call(), r.Marks()
-	if c.ErrorType != "" || c.ResponseID != "chatcmpl-chat-stream" || c.Usage.Input.Set || !m.Headers.Equal(at(3)) || m.Gaps.Len() != 11 {
+	if c.ErrorType != "" || c.ResponseID != "chatcmpl-chat-stream" || c.Usage.Input.Set || !m.Headers.Equal(at(3)) ||
+		m.Gaps.Len() != 11 {
 		t.Errorf("call %+v, marks %+v", c, m)
 	}
 }

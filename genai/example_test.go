@@ -31,8 +31,10 @@ func ExampleRecorder() {
 	r.ResponseHeader(200, http.Header{"Content-Type": {"text/event-stream"}}, after(5))
 	r.Chunk([]byte(`data: {"choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}`+"\n\n"), after(6))
 	r.Chunk([]byte(`data: {"choices":[{"index":0,"delta":{"content":"Hi"}}]}`+"\n"), after(200))
-	r.Chunk([]byte("\n"+`data: {"choices":[{"index":0,"delta":{"content":"!"},"finish_reason":"stop"}]}`+"\n\n"), after(212))
-	r.Chunk([]byte(`data: {"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":3}}`+"\n\ndata: [DONE]\n\n"), after(213))
+	r.Chunk([]byte("\n"+`data: {"choices":[{"index":0,"delta":{"content":"!"},"finish_reason":"stop"}]}`+"\n\n"),
+		after(212))
+	r.Chunk([]byte(`data: {"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":3}}`+"\n\ndata: [DONE]\n\n"),
+		after(213))
 	r.EndAt(nil, after(214))
 
 	call := r.Call()

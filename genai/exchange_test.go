@@ -62,11 +62,13 @@ func capture(t testing.TB, file string) exchange {
 	// The bodies are stored without their chunked framing.
 	head = bytes.Replace(head, []byte("Transfer-Encoding: chunked\r\n"), nil, 1)
 	head = bytes.Replace(head, []byte("\r\ntransfer-encoding: chunked"), nil, 1)
-	resp, err := http.ReadResponse(bufio.NewReader(io.MultiReader(bytes.NewReader(head), strings.NewReader("\r\n\r\n"))), nil)
+	resp, err := http.ReadResponse(bufio.NewReader(io.MultiReader(bytes.NewReader(head),
+		strings.NewReader("\r\n\r\n"))), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return exchange{path: capturePath(filepath.Base(file)), request: request, status: resp.StatusCode, header: resp.Header, body: body}
+	return exchange{path: capturePath(filepath.Base(file)), request: request, status: resp.StatusCode,
+		header: resp.Header, body: body}
 }
 
 // stream makes an exchange with an event stream.

@@ -36,7 +36,8 @@ func TestOllamaChat(t *testing.T) {
 		t.Errorf("time per output token %v, %v", d, ok)
 	}
 	l := c.Latency
-	if l.Load.Value != 5*time.Millisecond || l.Prefill.Value != 10*time.Millisecond || l.Decode.Value != 20*time.Millisecond {
+	if l.Load.Value != 5*time.Millisecond || l.Prefill.Value != 10*time.Millisecond ||
+		l.Decode.Value != 20*time.Millisecond {
 		t.Errorf("latency %+v", l)
 	}
 }
@@ -49,7 +50,8 @@ func TestOllamaGenerate(t *testing.T) {
 			`{"model":"m","response":"","done":true,"done_reason":"length","eval_count":1}`
 		r := newRecording(t).play(x, [][]byte{[]byte(body)}, nil)
 		c := r.Call()
-		if index(r.Marks().FirstText) != 0 || c.ErrorType != "" || c.FinishReasons[0] != "length" || c.Usage.Output.Or(0) != 1 {
+		if index(r.Marks().FirstText) != 0 || c.ErrorType != "" || c.FinishReasons[0] != "length" ||
+			c.Usage.Output.Or(0) != 1 {
 			t.Errorf("%q: %+v", mediaType, c)
 		}
 		if c.Operation != OperationTextCompletion {
@@ -105,7 +107,8 @@ func frames(t *testing.T, texts [][]byte) [][]byte {
 }
 
 func TestGzip(t *testing.T) {
-	for _, file := range []string{"vllm-http/chat-stream-usage", "vllm-http/chat", "llamacpp-http/completion-native-stream"} {
+	for _, file := range []string{"vllm-http/chat-stream-usage", "vllm-http/chat",
+		"llamacpp-http/completion-native-stream"} {
 		x := capture(t, file)
 		plain := newRecording(t).play(x, events(x.body), nil)
 		x.header.Set("Content-Encoding", "gzip")
@@ -161,7 +164,10 @@ func TestDecoderOfTheUser(t *testing.T) {
 			c[i] = ^c[i]
 		}
 	}
-	withBr := newRecording(t, WithDecoder("br", func(r io.Reader) (io.Reader, error) { return reversed{r, &closed}, nil }))
+	withBr := newRecording(t, WithDecoder("br", func(r io.Reader) (io.Reader, error) {
+		return reversed{r, &closed},
+			nil
+	}))
 	sameResult(t, plain, withBr.play(x, chunks, nil))
 	if !closed {
 		t.Error("the decoder was not closed")

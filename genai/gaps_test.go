@@ -39,7 +39,8 @@ func TestGapsAreBounded(t *testing.T) {
 }
 
 func FuzzParseGaps(f *testing.F) {
-	for _, s := range []string{"", "AA==", "kE6QTg==", "/w==", "?", base64.StdEncoding.EncodeToString([]byte{255, 255, 255, 255, 255, 255, 255, 255, 255, 1})} {
+	for _, s := range []string{"", "AA==", "kE6QTg==", "/w==", "?",
+		base64.StdEncoding.EncodeToString([]byte{255, 255, 255, 255, 255, 255, 255, 255, 255, 1})} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

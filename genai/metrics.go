@@ -59,7 +59,8 @@ func newInstruments(mp metric.MeterProvider) *instruments {
 		return h
 	}
 	tokens := func(name, what string) metric.Int64Counter {
-		c, err := meter.Int64Counter(name, metric.WithUnit("{token}"), metric.WithDescription(metricDescriptionPrefix+what))
+		c, err := meter.Int64Counter(name, metric.WithUnit("{token}"),
+			metric.WithDescription(metricDescriptionPrefix+what))
 		handle(err)
 		return c
 	}
@@ -116,7 +117,8 @@ func (m *instruments) record(ctx context.Context, c *Call) {
 	for _, count := range [...]struct {
 		counter metric.Int64Counter
 		n       Opt[int64]
-	}{{m.input, u.Input}, {m.output, u.Output}, {m.cacheRead, u.CacheRead}, {m.cacheWrite, u.CacheWrite}, {m.reasoning, u.Reasoning}} {
+	}{{m.input, u.Input}, {m.output, u.Output}, {m.cacheRead, u.CacheRead}, {m.cacheWrite, u.CacheWrite},
+		{m.reasoning, u.Reasoning}} {
 		if count.n.Set {
 			count.counter.Add(ctx, count.n.Value, set)
 		}

@@ -73,7 +73,7 @@ const (
 	AttrTimePerOutputToken = "forkspan.gen_ai.time_per_output_token" // double, s
 	AttrChunkGaps          = "forkspan.gen_ai.chunk_gaps"            // string, see Gaps.String
 	AttrUnparsed           = "forkspan.gen_ai.unparsed"              // int, events not understood, written only if not 0
-	AttrServerLoad         = "forkspan.gen_ai.server.load"           // double, s, as the server reported it: loading the model
+	AttrServerLoad         = "forkspan.gen_ai.server.load"           // double, s, as the server reported it
 	AttrServerPrefill      = "forkspan.gen_ai.server.prefill"        // double, s, as the server reported it
 	AttrServerDecode       = "forkspan.gen_ai.server.decode"         // double, s, as the server reported it
 	AttrDerived            = "forkspan.derived"                      // bool, true on spans drawn from reported durations

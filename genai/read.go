@@ -10,9 +10,9 @@ import (
 // Values are string, bool, any kind of integer or float, []string or []any; numbers may come as integers or doubles, or in a
 // string. Names of several dialects on one span complete each other, current ones win.
 //
-// Latencies that cannot be are unset: negative ones, ones of more than a week, ones longer than the whole request (vLLM computes
-// such for requests that were never scheduled), and a time to first token of zero, which is vLLM's way to say that there was
-// none. Latency.Total is unset where no attribute tells it: the span's own duration is for the caller to fill in.
+// Latencies that cannot be are unset: negative ones, ones of more than a week, ones longer than the whole request (vLLM
+// computes such for requests that were never scheduled), and a time to first token of zero, which is vLLM's way to say that
+// there was none. Latency.Total is unset where no attribute tells it: the span's own duration is for the caller to fill in.
 func ReadCall(attributes iter.Seq2[string, any]) (Call, bool) {
 	var r reader
 	for key, value := range attributes {

@@ -26,61 +26,88 @@ func TestReadCall(t *testing.T) {
 	}{
 		{"vLLM", map[string]any{
 			"gen_ai.latency.time_to_first_token": 0.5, "gen_ai.latency.e2e": 2.5, "gen_ai.latency.time_in_queue": 0.25,
-			"gen_ai.latency.time_in_model_prefill": 0.125, "gen_ai.latency.time_in_model_decode": 2, "gen_ai.latency.time_in_model_inference": 2.125,
-			"gen_ai.usage.prompt_tokens": int64(7), "gen_ai.usage.completion_tokens": 5.0, "gen_ai.request.id": "chatcmpl-1", "gen_ai.request.n": int64(1),
+			"gen_ai.latency.time_in_model_prefill": 0.125, "gen_ai.latency.time_in_model_decode": 2,
+			"gen_ai.latency.time_in_model_inference": 2.125,
+			"gen_ai.usage.prompt_tokens":             int64(7), "gen_ai.usage.completion_tokens": 5.0,
+			"gen_ai.request.id": "chatcmpl-1", "gen_ai.request.n": int64(1),
 			"gen_ai.request.max_tokens": int64(16), "gen_ai.request.temperature": int64(1), "gen_ai.request.top_p": 0.9,
 		}, Call{
-			Dialect: DialectVLLM, Provider: "vllm", RequestID: "chatcmpl-1", Choices: Some[int64](1), MaxTokens: Some[int64](16),
+			Dialect: DialectVLLM, Provider: "vllm", RequestID: "chatcmpl-1", Choices: Some[int64](1),
+			MaxTokens:   Some[int64](16),
 			Temperature: Some(1.0), TopP: Some(0.9), Usage: Usage{Input: Some[int64](7), Output: Some[int64](5)},
-			Latency: Latency{FirstToken: seconds(0.5), Total: seconds(2.5), Queue: seconds(0.25), Prefill: seconds(0.125), Decode: seconds(2),
+			Latency: Latency{FirstToken: seconds(0.5), Total: seconds(2.5), Queue: seconds(0.25),
+				Prefill: seconds(0.125), Decode: seconds(2),
 				Inference: seconds(2.125), PerOutputToken: seconds(0.5)},
 		}},
 		{"vLLM, never scheduled", map[string]any{
-			"gen_ai.latency.time_to_first_token": 0.0, "gen_ai.latency.e2e": 0.5, "gen_ai.latency.time_in_queue": -81234.5,
-			"gen_ai.latency.time_in_model_prefill": 81234.5, "gen_ai.latency.time_in_model_decode": 0.0, "gen_ai.latency.time_in_model_inference": 0.25,
+			"gen_ai.latency.time_to_first_token": 0.0, "gen_ai.latency.e2e": 0.5,
+			"gen_ai.latency.time_in_queue":         -81234.5,
+			"gen_ai.latency.time_in_model_prefill": 81234.5, "gen_ai.latency.time_in_model_decode": 0.0,
+			"gen_ai.latency.time_in_model_inference": 0.25,
 		}, Call{Dialect: DialectVLLM, Provider: "vllm", Latency: Latency{Total: seconds(0.5), Decode: seconds(0)}}},
 		{"current conventions", map[string]any{
-			"gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.request.model": "m", "gen_ai.response.model": "m-1",
-			"gen_ai.response.id": "r", "gen_ai.response.finish_reasons": []any{"stop", "length"}, "gen_ai.request.stream": true,
-			"gen_ai.request.choice.count": int64(2), "gen_ai.usage.input_tokens": int64(3), "gen_ai.usage.output_tokens": int64(4),
-			"gen_ai.usage.cache_read.input_tokens": int64(1), "gen_ai.usage.cache_write.input_tokens": int64(2), "gen_ai.usage.reasoning.output_tokens": int64(3),
-			"gen_ai.response.time_to_first_chunk": 0.5, "error.type": "timeout", "server.address": "h", "server.port": int64(80),
+			"gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.request.model": "m",
+			"gen_ai.response.model": "m-1",
+			"gen_ai.response.id":    "r", "gen_ai.response.finish_reasons": []any{"stop", "length"},
+			"gen_ai.request.stream":       true,
+			"gen_ai.request.choice.count": int64(2), "gen_ai.usage.input_tokens": int64(3),
+			"gen_ai.usage.output_tokens":           int64(4),
+			"gen_ai.usage.cache_read.input_tokens": int64(1), "gen_ai.usage.cache_write.input_tokens": int64(2),
+			"gen_ai.usage.reasoning.output_tokens": int64(3),
+			"gen_ai.response.time_to_first_chunk":  0.5, "error.type": "timeout", "server.address": "h",
+			"server.port":               int64(80),
 			"http.response.status_code": int64(200), "url.path": "/a/b", "http.route": "/a/{x}",
 		}, Call{
-			Dialect: DialectGenAI, Operation: "chat", Provider: "openai", RequestModel: "m", ResponseModel: "m-1", ResponseID: "r", Route: "/a/{x}",
-			FinishReasons: []string{"stop", "length"}, Stream: Some(true), Choices: Some[int64](2), ErrorType: "timeout", ServerAddress: "h", ServerPort: 80,
+			Dialect: DialectGenAI, Operation: "chat", Provider: "openai", RequestModel: "m", ResponseModel: "m-1",
+			ResponseID: "r", Route: "/a/{x}",
+			FinishReasons: []string{"stop", "length"}, Stream: Some(true), Choices: Some[int64](2),
+			ErrorType: "timeout", ServerAddress: "h", ServerPort: 80,
 			StatusCode: 200, Latency: Latency{FirstEvent: seconds(0.5)},
 			Usage: Usage{Some[int64](3), Some[int64](4), Some[int64](1), Some[int64](2), Some[int64](3)},
 		}},
 		{"older conventions", map[string]any{
-			"gen_ai.system": "openai", "gen_ai.request.model": "m", "gen_ai.usage.prompt_tokens": "3", "gen_ai.usage.completion_tokens": int64(4),
+			"gen_ai.system": "openai", "gen_ai.request.model": "m", "gen_ai.usage.prompt_tokens": "3",
+			"gen_ai.usage.completion_tokens":           int64(4),
 			"gen_ai.usage.cache_creation.input_tokens": int64(2), "gen_ai.server.time_to_first_token": 0.25,
 		}, Call{Dialect: DialectGenAI, Provider: "openai", RequestModel: "m", Latency: Latency{FirstToken: seconds(0.25)},
 			Usage: Usage{Input: Some[int64](3), Output: Some[int64](4), CacheWrite: Some[int64](2)}}},
 		{"OpenInference", map[string]any{
-			"openinference.span.kind": "LLM", "llm.model_name": "m", "llm.provider": "azure", "llm.system": "openai", "llm.token_count.prompt": int64(3),
-			"llm.token_count.completion": int64(4), "llm.token_count.prompt_details.cache_read": int64(1), "llm.token_count.prompt_details.cache_write": int64(2),
-			"llm.token_count.completion_details.reasoning": int64(3), "llm.invocation_parameters": `{"max_tokens":5,"temperature":0.5,"stream":true}`,
-			"llm.finish_reason": "stop", "input.value": "secret",
-		}, Call{Dialect: DialectOpenInference, Operation: "chat", Provider: "azure", RequestModel: "m", MaxTokens: Some[int64](5), Temperature: Some(0.5),
-			Stream: Some(true), FinishReasons: []string{"stop"}, Usage: Usage{Some[int64](3), Some[int64](4), Some[int64](1), Some[int64](2), Some[int64](3)}}},
+			"openinference.span.kind": "LLM", "llm.model_name": "m", "llm.provider": "azure", "llm.system": "openai",
+			"llm.token_count.prompt":     int64(3),
+			"llm.token_count.completion": int64(4), "llm.token_count.prompt_details.cache_read": int64(1),
+			"llm.token_count.prompt_details.cache_write":   int64(2),
+			"llm.token_count.completion_details.reasoning": int64(3),
+			"llm.invocation_parameters":                    `{"max_tokens":5,"temperature":0.5,"stream":true}`,
+			"llm.finish_reason":                            "stop", "input.value": "secret",
+		}, Call{Dialect: DialectOpenInference, Operation: "chat", Provider: "azure", RequestModel: "m",
+			MaxTokens: Some[int64](5), Temperature: Some(0.5),
+			Stream: Some(true), FinishReasons: []string{"stop"},
+			Usage: Usage{Some[int64](3), Some[int64](4), Some[int64](1), Some[int64](2), Some[int64](3)}}},
 		{"OpenInference, embedding", map[string]any{"openinference.span.kind": "EMBEDDING", "embedding.model_name": "e"},
 			Call{Dialect: DialectOpenInference, Operation: "embeddings", RequestModel: "e"}},
 		{"Traceloop", map[string]any{
-			"llm.request.type": "completion", "gen_ai.system": "OpenAI", "gen_ai.request.model": "m", "llm.is_streaming": "True",
-			"gen_ai.usage.cache_read_input_tokens": int64(1), "gen_ai.usage.cache_creation_input_tokens": int64(2), "gen_ai.usage.reasoning_tokens": int64(3),
-			"llm.response.finish_reason": "stop",
-		}, Call{Dialect: DialectTraceloop, Operation: "text_completion", Provider: "OpenAI", RequestModel: "m", Stream: Some(true), FinishReasons: []string{"stop"},
+			"llm.request.type": "completion", "gen_ai.system": "OpenAI", "gen_ai.request.model": "m",
+			"llm.is_streaming":                     "True",
+			"gen_ai.usage.cache_read_input_tokens": int64(1), "gen_ai.usage.cache_creation_input_tokens": int64(2),
+			"gen_ai.usage.reasoning_tokens": int64(3),
+			"llm.response.finish_reason":    "stop",
+		}, Call{Dialect: DialectTraceloop, Operation: "text_completion", Provider: "OpenAI", RequestModel: "m",
+			Stream: Some(true), FinishReasons: []string{"stop"},
 			Usage: Usage{CacheRead: Some[int64](1), CacheWrite: Some[int64](2), Reasoning: Some[int64](3)}}},
 		{"Traceloop, first version", map[string]any{
-			"llm.request.type": "chat", "llm.vendor": "v", "llm.request.model": "m", "llm.response.model": "m-1", "llm.usage.prompt_tokens": int64(3),
-			"llm.usage.completion_tokens": int64(4), "llm.request.max_tokens": int64(5), "llm.temperature": 0.5, "llm.top_p": int64(1),
-		}, Call{Dialect: DialectTraceloop, Operation: "chat", Provider: "v", RequestModel: "m", ResponseModel: "m-1", MaxTokens: Some[int64](5),
+			"llm.request.type": "chat", "llm.vendor": "v", "llm.request.model": "m", "llm.response.model": "m-1",
+			"llm.usage.prompt_tokens":     int64(3),
+			"llm.usage.completion_tokens": int64(4), "llm.request.max_tokens": int64(5), "llm.temperature": 0.5,
+			"llm.top_p": int64(1),
+		}, Call{Dialect: DialectTraceloop, Operation: "chat", Provider: "v", RequestModel: "m", ResponseModel: "m-1",
+			MaxTokens:   Some[int64](5),
 			Temperature: Some(0.5), TopP: Some(1.0), Usage: Usage{Input: Some[int64](3), Output: Some[int64](4)}}},
 		{"absurd numbers", map[string]any{
-			"gen_ai.operation.name": "chat", "gen_ai.usage.input_tokens": int64(-1), "gen_ai.usage.output_tokens": "many", "gen_ai.request.max_tokens": 1e300,
-			"forkspan.gen_ai.time_to_first_token": -0.5, "forkspan.gen_ai.time_to_last_token": 1e9, "forkspan.gen_ai.time_to_headers": true,
-			"forkspan.gen_ai.chunk_gaps": "?",
+			"gen_ai.operation.name": "chat", "gen_ai.usage.input_tokens": int64(-1),
+			"gen_ai.usage.output_tokens": "many", "gen_ai.request.max_tokens": 1e300,
+			"forkspan.gen_ai.time_to_first_token": -0.5, "forkspan.gen_ai.time_to_last_token": 1e9,
+			"forkspan.gen_ai.time_to_headers": true,
+			"forkspan.gen_ai.chunk_gaps":      "?",
 		}, Call{Dialect: DialectGenAI, Operation: "chat"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -198,7 +225,8 @@ func TestReadVLLMCapture(t *testing.T) {
 					}
 					calls++
 					l := c.Latency
-					if c.Dialect != DialectVLLM || !c.Usage.Input.Set || !l.Total.Set || !l.Queue.Set || l.FirstToken.Value > l.Total.Value {
+					if c.Dialect != DialectVLLM || !c.Usage.Input.Set || !l.Total.Set || !l.Queue.Set ||
+						l.FirstToken.Value > l.Total.Value {
 						t.Errorf("call %+v", c)
 					}
 				}
@@ -215,11 +243,16 @@ func TestAPIs(t *testing.T) {
 		method, path string
 		want         API
 	}{
-		{"POST", "/v1/chat/completions", APIChat}, {"POST", "/openai/deployments/x/chat/completions", APIChat}, {"POST", "/v1/completions", APICompletions},
-		{"POST", "/v1/completions/", APICompletions}, {"POST", "/completion", APILlamaCompletion}, {"POST", "/v1/embeddings", APIEmbeddings},
-		{"POST", "/v1/responses", APIResponses}, {"POST", "/v1/messages", APIMessages}, {"POST", "/v1/messages/count_tokens", APIUnknown},
-		{"POST", "/api/chat", APIOllamaChat}, {"POST", "/api/generate", APIOllamaGenerate}, {"POST", "/api/embed", APIOllamaEmbed},
-		{"POST", "/api/embeddings", APIOllamaEmbed}, {"GET", "/v1/responses", APIUnknown}, {"GET", "/v1/models", APIUnknown}, {"POST", "", APIUnknown},
+		{"POST", "/v1/chat/completions", APIChat}, {"POST", "/openai/deployments/x/chat/completions", APIChat},
+		{"POST", "/v1/completions", APICompletions},
+		{"POST", "/v1/completions/", APICompletions}, {"POST", "/completion", APILlamaCompletion},
+		{"POST", "/v1/embeddings", APIEmbeddings},
+		{"POST", "/v1/responses", APIResponses}, {"POST", "/v1/messages", APIMessages},
+		{"POST", "/v1/messages/count_tokens", APIUnknown},
+		{"POST", "/api/chat", APIOllamaChat}, {"POST", "/api/generate", APIOllamaGenerate},
+		{"POST", "/api/embed", APIOllamaEmbed},
+		{"POST", "/api/embeddings", APIOllamaEmbed}, {"GET", "/v1/responses", APIUnknown},
+		{"GET", "/v1/models", APIUnknown}, {"POST", "", APIUnknown},
 		{http.MethodPost, "/v1/conversations/c/messages/x", APIUnknown},
 	} {
 		if got := DetectAPI(c.method, c.path); got != c.want {

@@ -61,7 +61,8 @@ func slowToken(e object) (token, visible bool) {
 	case kind == "content_block_delta" && there(delta): // a string where an object belongs
 		return true, filled(delta)
 	case kind == "content_block_delta":
-		return there(sub(delta, "text")) || there(sub(delta, "thinking")) || filled(sub(delta, "partial_json")), filled(sub(delta, "text"))
+		return there(sub(delta, "text")) || there(sub(delta, "thinking")) || filled(sub(delta, "partial_json")),
+			filled(sub(delta, "text"))
 	case kind != "" && !(strings.HasPrefix(kind, "response.") && strings.HasSuffix(kind, ".delta")):
 		return false, false
 	case kind != "":
@@ -110,7 +111,8 @@ func slowChoice(c any) (token, visible bool) {
 
 func slowFailed(e object) bool {
 	kind, _ := e["type"].(string)
-	if e["object"] == "error" || kind == "error" || kind == "response.failed" || e["object"] == "response" && slowStatus(e) == "failed" {
+	if e["object"] == "error" || kind == "error" || kind == "response.failed" || e["object"] == "response" &&
+		slowStatus(e) == "failed" {
 		return true
 	}
 	return fails(e["error"]) || fails(sub(e["response"], "error"))
@@ -146,7 +148,8 @@ func slowReasons(e object) string {
 		add(0, v)
 	}
 	kind, _ := e["type"].(string)
-	if e["object"] == "response" || slices.Contains([]string{"response.completed", "response.incomplete", "response.failed"}, kind) {
+	if e["object"] == "response" || slices.Contains([]string{"response.completed", "response.incomplete",
+		"response.failed"}, kind) {
 		why := sub(e["response"], "incomplete_details", "reason")
 		if why == nil {
 			why = sub(e["incomplete_details"], "reason")
@@ -181,7 +184,8 @@ func slowUsage(e object) (in, out int64) {
 	for _, u := range []any{e, e["usage"], sub(e["message"], "usage"), sub(e["response"], "usage")} {
 		keysIn, keysOut := []string{"prompt_tokens", "input_tokens"}, []string{"completion_tokens", "output_tokens"}
 		if o, ok := u.(object); ok && len(o) > 0 && fmt.Sprintf("%p", o) == fmt.Sprintf("%p", e) {
-			keysIn, keysOut = []string{"tokens_evaluated", "prompt_eval_count"}, []string{"tokens_predicted", "eval_count"}
+			keysIn, keysOut = []string{"tokens_evaluated", "prompt_eval_count"},
+				[]string{"tokens_predicted", "eval_count"}
 		}
 		for _, k := range keysIn {
 			in = max(in, count(sub(u, k), -1))
@@ -260,13 +264,17 @@ func ambiguous(data []byte) bool {
 		return n > 1
 	}
 	m := e["message"]
-	return twice(e["usage"], sub(m, "usage"), sub(e["response"], "usage"), e["tokens_evaluated"], e["prompt_eval_count"], e["tokens_predicted"], e["eval_count"]) ||
-		twice(sub(e["usage"], "prompt_tokens"), sub(e["usage"], "input_tokens")) || twice(sub(e["usage"], "completion_tokens"), sub(e["usage"], "output_tokens")) ||
-		twice(sub(m, "usage", "prompt_tokens"), sub(m, "usage", "input_tokens")) || twice(sub(m, "usage", "completion_tokens"), sub(m, "usage", "output_tokens")) ||
+	return twice(e["usage"], sub(m, "usage"), sub(e["response"], "usage"), e["tokens_evaluated"],
+		e["prompt_eval_count"], e["tokens_predicted"], e["eval_count"]) ||
+		twice(sub(e["usage"], "prompt_tokens"), sub(e["usage"], "input_tokens")) ||
+		twice(sub(e["usage"], "completion_tokens"), sub(e["usage"], "output_tokens")) ||
+		twice(sub(m, "usage", "prompt_tokens"), sub(m, "usage", "input_tokens")) ||
+		twice(sub(m, "usage", "completion_tokens"), sub(m, "usage", "output_tokens")) ||
 		twice(sub(e["response"], "usage", "prompt_tokens"), sub(e["response"], "usage", "input_tokens")) ||
 		twice(sub(e["response"], "usage", "completion_tokens"), sub(e["response"], "usage", "output_tokens")) ||
 		twice(e["content"], sub(m, "content")) || twice(e["status"], sub(e["response"], "status")) ||
-		twice(e["stop_type"], e["stop_reason"], e["done_reason"], sub(e["delta"], "stop_reason"), e["choices"], sub(e["response"], "status"), e["status"]) ||
+		twice(e["stop_type"], e["stop_reason"], e["done_reason"], sub(e["delta"], "stop_reason"), e["choices"],
+			sub(e["response"], "status"), e["status"]) ||
 		twice(e["incomplete_details"], sub(e["response"], "incomplete_details"))
 }
 

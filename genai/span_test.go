@@ -86,8 +86,9 @@ func TestVLLMNames(t *testing.T) {
 	a := attrs(s)
 	for key, want := range map[string]string{
 		AttrVLLMTimeToFirstToken: "0.02", AttrVLLME2E: "0.11", AttrVLLMPromptTokens: "21", AttrVLLMCompletionTokens: "8",
-		AttrVLLMRequestID: "chatcmpl-BPZ7DRy8Ye8skeEXFat2OOTNtnUnkeFp", AttrVLLMRequestN: "1", AttrVLLMPrefill: "0.000803",
-		AttrVLLMDecode: "0.05", AttrProviderName: "mine", AttrUsageInput: "21",
+		AttrVLLMRequestID: "chatcmpl-BPZ7DRy8Ye8skeEXFat2OOTNtnUnkeFp", AttrVLLMRequestN: "1",
+		AttrVLLMPrefill: "0.000803",
+		AttrVLLMDecode:  "0.05", AttrProviderName: "mine", AttrUsageInput: "21",
 	} {
 		if v := a[key]; v.Emit() != want {
 			t.Errorf("%s = %s, want %s", key, v.Emit(), want)
@@ -107,7 +108,8 @@ func TestPhases(t *testing.T) {
 	var got []string
 	for _, s := range rec.spans.GetSpans() {
 		if s.Parent.SpanID() == rec.span(t).SpanContext.SpanID() {
-			got = append(got, fmt.Sprint(s.Name, " ", s.StartTime.Sub(epoch), "-", s.EndTime.Sub(epoch), " ", attrs(s)[AttrDerivedFrom].Emit(), " ", attrs(s)[AttrDerived].Emit()))
+			got = append(got, fmt.Sprint(s.Name, " ", s.StartTime.Sub(epoch), "-", s.EndTime.Sub(epoch), " ",
+				attrs(s)[AttrDerivedFrom].Emit(), " ", attrs(s)[AttrDerived].Emit()))
 		}
 	}
 	want := []string{"decode 20ms-40ms ollama true", "prefill 10ms-20ms ollama true", "load 5ms-10ms ollama true"}
@@ -118,8 +120,9 @@ func TestPhases(t *testing.T) {
 
 func TestPhasesStayInTheRequest(t *testing.T) {
 	rec := newRecording(t)
-	x := exchange{path: "/completion", request: []byte(`{}`), status: 200, header: http.Header{"Content-Type": {"application/json"}},
-		body: []byte(`{"content":"x","stop":true,"timings":{"prompt_ms":99999,"predicted_ms":99999}}`)}
+	x := exchange{path: "/completion", request: []byte(`{}`), status: 200,
+		header: http.Header{"Content-Type": {"application/json"}},
+		body:   []byte(`{"content":"x","stop":true,"timings":{"prompt_ms":99999,"predicted_ms":99999}}`)}
 	rec.play(x, [][]byte{x.body}, nil)
 	for _, s := range rec.spans.GetSpans() {
 		if s.StartTime.Before(epoch) || s.EndTime.Before(s.StartTime) || s.EndTime.After(at(3)) {
@@ -133,8 +136,10 @@ func TestParentsAndContext(t *testing.T) {
 	tp := sdktrace.NewTracerProvider()
 	defer func() { _ = tp.Shutdown(context.Background()) }()
 	ctx, parent := tp.Tracer("test").Start(context.Background(), "server")
-	r := rec.NewRequest(ctx, RequestInfo{Method: "POST", Path: chatPath, Attributes: []attribute.KeyValue{attribute.Bool("mine", true)}})
-	if trace.SpanFromContext(r.Context()) != r.Span() || r.Span().SpanContext().TraceID() != parent.SpanContext().TraceID() {
+	r := rec.NewRequest(ctx, RequestInfo{Method: "POST", Path: chatPath,
+		Attributes: []attribute.KeyValue{attribute.Bool("mine", true)}})
+	if trace.SpanFromContext(r.Context()) != r.Span() ||
+		r.Span().SpanContext().TraceID() != parent.SpanContext().TraceID() {
 		t.Error("the context does not carry the request's span")
 	}
 	r.End(nil)
@@ -159,7 +164,8 @@ func TestBodyThatComesLater(t *testing.T) {
 		r.RequestBody([]byte("after the answer"))
 		r.End(nil)
 		s := rec.span(t)
-		if s.Name != "chat late" || attrs(s)[AttrRequestModel].AsString() != "late" || !attrs(s)[AttrRequestStream].AsBool() {
+		if s.Name != "chat late" || attrs(s)[AttrRequestModel].AsString() != "late" ||
+			!attrs(s)[AttrRequestStream].AsBool() {
 			t.Errorf("%d bytes known at the start: span %q with %s", known, s.Name, written(s))
 		}
 	}
@@ -210,7 +216,8 @@ func TestUnknownRequests(t *testing.T) {
 	r.Chunk([]byte(`{"id":"secret"}`), at(2))
 	r.End(nil)
 	s := rec.span(t)
-	if c := r.Call(); s.Name != "GET" || c.ResponseID != "" || c.ErrorType != "" || c.StatusCode != 200 || c.Unparsed != 0 {
+	if c := r.Call(); s.Name != "GET" || c.ResponseID != "" || c.ErrorType != "" || c.StatusCode != 200 ||
+		c.Unparsed != 0 {
 		t.Errorf("span %q, call %+v", s.Name, c)
 	}
 }
@@ -222,7 +229,8 @@ func TestNothingOfTheTextIsRecorded(t *testing.T) {
 	for _, h := range handmade {
 		x := h.x
 		x.request = []byte(`{"model":"m","messages":[{"role":"user","content":"xyzzy"}],"stop":["xyzzy"],"user":"xyzzy","reasoning_effort":"not xyzzy"}`)
-		body := strings.NewReplacer(`"Hi"`, `"xyzzy"`, `"a"`, `"xyzzy"`, `secret`, `the xyzzy said`).Replace(string(x.body))
+		body := strings.NewReplacer(`"Hi"`, `"xyzzy"`, `"a"`, `"xyzzy"`, `secret`,
+			`the xyzzy said`).Replace(string(x.body))
 		rec.play(x, events([]byte(body)), fmt.Errorf("upstream said xyzzy: %w", ErrUpstreamCut))
 	}
 	for _, s := range rec.spans.GetSpans() {
@@ -294,10 +302,12 @@ func TestSamplersSeeTheRequest(t *testing.T) {
 	var seen []attribute.KeyValue
 	tp := sdktrace.NewTracerProvider(sdktrace.WithSampler(samplerFunc(func(p sdktrace.SamplingParameters) { seen = p.Attributes })))
 	defer func() { _ = tp.Shutdown(context.Background()) }()
-	NewRequest(context.Background(), RequestInfo{Method: "POST", Path: chatPath, Body: []byte(`{"model":"m"}`), ServerAddress: "h", ServerPort: 1},
+	NewRequest(context.Background(), RequestInfo{Method: "POST", Path: chatPath, Body: []byte(`{"model":"m"}`),
+		ServerAddress: "h", ServerPort: 1},
 		WithTracerProvider(tp)).End(nil)
 	for _, want := range []attribute.KeyValue{
-		attribute.String(AttrOperationName, "chat"), attribute.String(AttrProviderName, "openai"), attribute.String(AttrRequestModel, "m"),
+		attribute.String(AttrOperationName, "chat"), attribute.String(AttrProviderName, "openai"),
+		attribute.String(AttrRequestModel, "m"),
 		attribute.String(AttrServerAddress, "h"), attribute.Int(AttrServerPort, 1),
 	} {
 		if !slices.Contains(seen, want) {

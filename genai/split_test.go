@@ -21,7 +21,8 @@ func summary(r *Request) string {
 	for g := range m.Gaps.All() {
 		gaps = append(gaps, g)
 	}
-	return fmt.Sprintln(index(m.FirstEvent), index(m.FirstToken), index(m.FirstText), index(m.LastToken), m.Gaps.Len(), gaps,
+	return fmt.Sprintln(index(m.FirstEvent), index(m.FirstToken), index(m.FirstText), index(m.LastToken), m.Gaps.Len(),
+		gaps,
 		c.ResponseID, c.ResponseModel, c.Provider, c.FinishReasons, c.Usage, c.ErrorType, c.Unparsed, c.Latency.Decode)
 }
 
@@ -66,8 +67,10 @@ func reference(body string) (events []string) {
 
 var streams = []string{
 	"data: a\n\ndata: b\n\n", "data: a\r\n\r\ndata: b\r\n\r\n", "data: a\r\rdata: b\r\r", "data: a\n\r\ndata: b\r\n\n",
-	"\uFEFFdata: a\n\n", "\xEF\xBBdata: a\n\n", ":comment\ndata: a\n:more\ndata:b\n\n", "data\n\n", "data:\n\n", "data:\ndata: x\n\n",
-	"event: e\ndata: {\"a\":\n data\ndata: 1}\nid: 7\nretry: 5\n\n", "data: no end", "data: no end\n", "event: e\n\ndata: a\n\n",
+	"\uFEFFdata: a\n\n", "\xEF\xBBdata: a\n\n", ":comment\ndata: a\n:more\ndata:b\n\n", "data\n\n", "data:\n\n",
+	"data:\ndata: x\n\n",
+	"event: e\ndata: {\"a\":\n data\ndata: 1}\nid: 7\nretry: 5\n\n", "data: no end", "data: no end\n",
+	"event: e\n\ndata: a\n\n",
 	"error: {}\n\n", "data: \xc3\xa9\u20ac\n\n", "\n\n\n", "data:  two\n\n", "",
 }
 
@@ -134,7 +137,8 @@ func TestAnySplit(t *testing.T) {
 	tracers := noop.NewTracerProvider()
 	rec := NewRecorder(WithTracerProvider(tracers))
 	play := func(x exchange, body []byte, size int) string {
-		r := rec.NewRequest(context.Background(), RequestInfo{Method: "POST", Path: x.path, Body: x.request, Received: epoch})
+		r := rec.NewRequest(context.Background(), RequestInfo{Method: "POST", Path: x.path, Body: x.request,
+			Received: epoch})
 		r.ResponseHeader(x.status, x.header, at(1))
 		for len(body) > 0 {
 			n := min(size, len(body))
@@ -174,7 +178,8 @@ func TestLargeEvent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	body := sseBody(chatDelta("0", `{"content":`+string(big)+`}`, "null"), chatDelta("0", `{"content":"b"}`, `"stop"`), "[DONE]")
+	body := sseBody(chatDelta("0", `{"content":`+string(big)+`}`, "null"), chatDelta("0", `{"content":"b"}`, `"stop"`),
+		"[DONE]")
 	x := stream(chatPath, `{}`, body)
 	if len(big) < 1<<20 {
 		t.Fatal("not large")
@@ -190,7 +195,8 @@ func TestLargeEvent(t *testing.T) {
 		t.Errorf("unparsed %d, gaps %d, first token %d", c.Unparsed, m.Gaps.Len(), index(m.FirstToken))
 	}
 	r = newRecording(t, WithMaxEvent(1<<20)).play(x, chunks, nil)
-	if c, m := r.Call(), r.Marks(); c.Unparsed != 1 || m.Gaps.Len() != 0 || c.ErrorType != "" || c.FinishReasons[0] != "stop" {
+	if c, m := r.Call(), r.Marks(); c.Unparsed != 1 || m.Gaps.Len() != 0 || c.ErrorType != "" ||
+		c.FinishReasons[0] != "stop" {
 		t.Errorf("beyond the bound: unparsed %d, gaps %d, error %q", c.Unparsed, m.Gaps.Len(), c.ErrorType)
 	}
 }
