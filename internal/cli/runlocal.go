@@ -277,8 +277,11 @@ func (r *localRun) end(o supervise.Outcome, spans []commandspan.Span) {
 			_ = r.app.report(withHint(err, "the run is still in the store: forkspan show %s", shortID(r.runID)))
 		}
 	}
-	// The stores are left open: this process ends now, everything is committed, and the checkpoint that closing the last
-	// connection makes takes as long as all the rest. The next one to read does it.
+	for _, st := range r.stores {
+		if err := st.Leave(); err != nil {
+			r.note("%v", err)
+		}
+	}
 }
 
 // interrupted is a context that ends when the user asks us to hurry after the command's end.
