@@ -64,6 +64,16 @@ func TestGolden(t *testing.T) {
 	}
 }
 
+func TestGoldenMarkdown(t *testing.T) {
+	for _, name := range captures {
+		var out strings.Builder
+		if err := Build(capture(t, name), Options{}).WriteMarkdown(&out); err != nil {
+			t.Fatal(err)
+		}
+		compareGolden(t, name+".md", out.String())
+	}
+}
+
 func compareGolden(t *testing.T, name, got string) {
 	t.Helper()
 	path := filepath.Join("testdata", name)

@@ -153,7 +153,7 @@ func (d *drawing) labelOf(r *Row) []part {
 		if d.g == &asciiGlyphs {
 			prefix = strings.ReplaceAll(prefix, " … ", d.g.to)
 		}
-		parts = append(parts, part{style: hue(r.Process), text: prefix + ": ", flexible: true})
+		parts = append(parts, part{style: hue(r.Process), text: prefix, flexible: true}, part{style: hue(r.Process), text: ": "})
 	}
 	parts = append(parts, part{style: name, text: Clean(r.Name), flexible: true})
 	if r.Kind == GroupRow {
@@ -192,17 +192,23 @@ func (d *drawing) row(i int) {
 	used := d.guides(r.Depth)
 
 	parts := d.labelOf(r)
-	fixed := 0
+	fixed, name := 0, 0 // name is the last flexible part
 	for _, p := range parts {
 		if !p.flexible {
 			fixed += columnsOf(p.text)
+		} else {
+			name = columnsOf(p.text)
 		}
 	}
 	room := max(0, d.label-used-fixed)
-	for _, p := range parts {
+	for i, p := range parts {
 		text := p.text
 		if p.flexible {
-			text = truncate(text, room, d.g.ellipsis)
+			share := room
+			if i+1 < len(parts) && parts[i+1].text == ": " { // a process leaves half of the room to the name
+				share = max(room-name, room/2)
+			}
+			text = truncate(text, share, d.g.ellipsis)
 			room -= columnsOf(text)
 		}
 		d.pen.put(p.style, text)
