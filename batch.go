@@ -243,6 +243,7 @@ func (b *batcher) Shutdown(ctx context.Context) error {
 	again := b.stopped
 	b.stopped = true
 	b.deadline, _ = ctx.Deadline()
+	before := b.total.Lost()
 	b.mu.Unlock()
 	if again || b.exporter == nil {
 		return nil
@@ -257,12 +258,12 @@ func (b *batcher) Shutdown(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	b.mu.Lock()
-	lost := b.inFlight + len(b.queue)
 	b.gaveUp = true
 	b.total.Failed += uint64(b.inFlight)
 	b.total.AfterShutdown += uint64(len(b.queue))
 	clear(b.queue)
 	b.queue = b.queue[:0]
+	lost := b.total.Lost() - before
 	b.mu.Unlock()
 	b.cancel()
 	if lost == 0 {
