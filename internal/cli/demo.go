@@ -67,7 +67,7 @@ func (a *app) demo() error {
 	own := *a
 	own.Stderr = a.Stdout
 	s := newSession(&own, runFlags{
-		name: "demo", newRun: true, ignoreParent: true, noArgs: true, summary: "text", linger: time.Second, drain: 0,
+		name: "demo", newRun: true, ignoreParent: true, noArgs: true, summary: "text", linger: time.Second, sample: true,
 	}, []string{program, demo.Command, demo.APIServer})
 	s.forgetUserSettings()
 	if err := s.prepare(ready.Condition{}); err != nil {

@@ -32,6 +32,7 @@ type runFlags struct {
 	summary string        // "", "text" or "md"
 	quiet   bool
 	output  string
+	sample  bool // the demo's, which says itself what to do next
 }
 
 const runLong = `Run a command and trace all its processes into one trace.

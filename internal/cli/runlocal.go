@@ -59,15 +59,27 @@ func newLocalRun(s *session) *localRun {
 
 func (r *localRun) hostPort() string { return r.address }
 
+// listenLoopback listens at the first of the addresses that there is. The error is that of the first.
+func listenLoopback(addresses ...string) (net.Listener, error) {
+	var first error
+	for _, address := range addresses {
+		l, err := net.Listen("tcp", address)
+		if err == nil {
+			return l, nil
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return nil, first
+}
+
 // listen takes the port. A machine without IPv4 has a loopback address too.
 func (r *localRun) listen() {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := listenLoopback("127.0.0.1:0", "[::1]:0")
 	if err != nil {
-		var err6 error
-		if l, err6 = net.Listen("tcp", "[::1]:0"); err6 != nil {
-			r.note("no port for the spans of the command: %v", err)
-			return
-		}
+		r.note("no port for the spans of the command: %v", err)
+		return
 	}
 	r.address = l.Addr().String()
 	r.server = receive.New(r)
