@@ -84,8 +84,8 @@ func formOf(api API, header http.Header) form {
 	return formOther
 }
 
-// sniff tells the form from the first byte that is not blank.
-func (a *answer) sniff(p []byte) {
+// sniff tells the form from the first byte that is not blank, and returns what follows the blanks.
+func (a *answer) sniff(p []byte) []byte {
 	p = bytes.TrimLeft(p, " \t\r\n")
 	switch {
 	case len(p) == 0:
@@ -96,13 +96,14 @@ func (a *answer) sniff(p []byte) {
 	default:
 		a.form = formJSON
 	}
+	return p
 }
 
 // take reads decoded bytes.
 func (a *answer) take(p []byte) {
 	defer a.guard()
 	if a.form == formUnknown {
-		a.sniff(p)
+		p = a.sniff(p)
 	}
 	switch a.form {
 	case formEvents:

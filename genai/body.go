@@ -19,14 +19,15 @@ type requestFields struct {
 	previous         string
 }
 
-// read takes the fields of a body. It may be cut off: what comes before the cut counts.
-func (f *requestFields) read(body []byte) {
+// read takes the fields of a body, and reports whether it was whole. Of one that is cut off, what comes before the cut counts.
+func (f *requestFields) read(body []byte) (whole bool) {
 	defer func() { _ = recover() }() // recording must not take the program down
 	c := cursor{data: body}
 	if c.peek() == '{' {
 		f.known = true
 		f.fields(&c)
 	}
+	return c.done()
 }
 
 func (f *requestFields) fields(c *cursor) {

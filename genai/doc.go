@@ -30,4 +30,19 @@
 //
 // From the marks follow: time to first token (first token - received), time per output token ((last token - first token) /
 // (output tokens - 1), with the server's own token count), inter-chunk gaps, and duration (end - received).
+//
+// # What is written
+//
+// One span a request, named "{operation} {model}", kind CLIENT, with the attributes of the current GenAI conventions, those of
+// vLLM besides with [WithVLLMNames], and forkspan's own for what no convention has; all names are constants of this package.
+// The event "first token" lies at that mark. Durations that a server reports itself (llama.cpp's timings, Ollama's *_duration)
+// become child spans load, prefill and decode with [AttrDerived]: their lengths are the server's, their places are drawn. The
+// status is Error, with error.type, for all that did not finish. [WithMeterProvider] adds the client metrics of the conventions.
+//
+// [ReadCall] reads requests from the spans of others: older conventions, vLLM, OpenInference, Traceloop.
+//
+// # Bounds
+//
+// Of a request's body 1 MiB is looked at, an event is understood up to 4 MiB ([WithMaxEvent]), 16,384 gaps are kept. What is
+// larger, unsound or in an unknown Content-Encoding is counted ([AttrUnparsed]) and does no harm.
 package genai

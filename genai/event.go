@@ -21,7 +21,8 @@ type event struct {
 	tokens      text // llama.cpp's list of token ids
 	stop, done  bool // last event of llama.cpp, of Ollama
 	usage       usageFields
-	timings     Timings
+	timings     timings
+	vllm        bool // has a key that only vLLM's answers have
 	failed      bool
 	errorKind   []byte
 	errorCode   []byte
@@ -50,12 +51,12 @@ type usageFields struct {
 	apart bool
 }
 
-// Timings are durations that a server reports itself.
-type Timings struct {
-	Source  string // "llama.cpp" or "ollama", "" without timings
-	Load    Opt[time.Duration]
-	Prefill Opt[time.Duration]
-	Decode  Opt[time.Duration]
+// timings are durations that a server reports itself.
+type timings struct {
+	source  string // "llama.cpp" or "ollama", "" without timings
+	load    Opt[time.Duration]
+	prefill Opt[time.Duration]
+	decode  Opt[time.Duration]
 
 	cached, prompt, predicted Opt[int64] // token counts of llama.cpp's timings
 }
@@ -124,15 +125,18 @@ func (e *event) fields(c *cursor) {
 		case "timings":
 			e.timings.read(c)
 		case "load_duration":
-			e.timings.ollama(c, &e.timings.Load)
+			e.timings.ollama(c, &e.timings.load)
 		case "prompt_eval_duration":
-			e.timings.ollama(c, &e.timings.Prefill)
+			e.timings.ollama(c, &e.timings.prefill)
 		case "eval_duration":
-			e.timings.ollama(c, &e.timings.Decode)
+			e.timings.ollama(c, &e.timings.decode)
 		case "error":
 			e.errorFields(c)
 		case "code":
 			e.errorCode = scalar(c)
+		case "kv_transfer_params":
+			e.vllm = true
+			c.skip()
 		default:
 			c.skip()
 		}
@@ -185,6 +189,9 @@ func (e *event) responseFields(c *cursor) {
 			e.usage.read(c)
 		case "error":
 			e.errorFields(c)
+		case "kv_transfer_params":
+			e.vllm = true
+			c.skip()
 		default:
 			c.skip()
 		}
@@ -323,17 +330,17 @@ func (u usageFields) total() Usage {
 }
 
 // read takes llama.cpp's timings: milliseconds.
-func (t *Timings) read(c *cursor) {
+func (t *timings) read(c *cursor) {
 	if !c.object() {
 		return
 	}
-	t.Source = "llama.cpp"
+	t.source = "llama.cpp"
 	for key, ok := c.key(); ok; key, ok = c.key() {
 		switch string(key) {
 		case "prompt_ms":
-			setDuration(c, &t.Prefill, time.Millisecond)
+			setDuration(c, &t.prefill, time.Millisecond)
 		case "predicted_ms":
-			setDuration(c, &t.Decode, time.Millisecond)
+			setDuration(c, &t.decode, time.Millisecond)
 		case "cache_n":
 			setInt(c, &t.cached)
 		case "prompt_n":
@@ -347,8 +354,8 @@ func (t *Timings) read(c *cursor) {
 }
 
 // ollama takes one of Ollama's durations: nanoseconds.
-func (t *Timings) ollama(c *cursor, to *Opt[time.Duration]) {
-	t.Source = "ollama"
+func (t *timings) ollama(c *cursor, to *Opt[time.Duration]) {
+	t.source = "ollama"
 	setDuration(c, to, time.Nanosecond)
 }
 

@@ -13,15 +13,14 @@ import (
 // Request is one request that is under way, and its span. Its methods may be called from several goroutines, but the bytes of
 // a body must come in order. No method fails, blocks on the network or keeps what it is given.
 type Request struct {
-	rec        *Recorder
-	api        API
-	ctx        context.Context
-	span       trace.Span
-	method     string
-	path       string
-	address    string
-	port       int
-	attributes []attribute.KeyValue
+	rec     *Recorder
+	api     API
+	ctx     context.Context
+	span    trace.Span
+	method  string
+	path    string
+	address string
+	port    int
 
 	mu       sync.Mutex
 	marks    Marks
@@ -39,13 +38,13 @@ type Request struct {
 // understood. Header and Body are not kept.
 type RequestInfo struct {
 	Method        string
-	Path          string      // of the URL, without query
-	Header        http.Header // of the request
-	Body          []byte      // as much as is known; the rest may follow through Request.RequestBody
-	ServerAddress string      // of the upstream: host name, IP address or path of a socket
-	ServerPort    int         // 0: not known
-	Received      time.Time   // zero: now
-	Attributes    []attribute.KeyValue
+	Path          string               // of the URL, without query
+	Header        http.Header          // of the request
+	Body          []byte               // as much as is known; the rest may follow through Request.RequestBody
+	ServerAddress string               // of the upstream: host name, IP address or path of a socket
+	ServerPort    int                  // 0: not known
+	Received      time.Time            // zero: now
+	Attributes    []attribute.KeyValue // further ones of the span
 }
 
 // NewRequest starts the span of a request, a child of the span in ctx. End must be called.
@@ -62,11 +61,9 @@ func (rec *Recorder) NewRequest(ctx context.Context, info RequestInfo) *Request 
 	encoding := info.Header.Get("Content-Encoding")
 	r.bodyDone = encoding != "" && encoding != "identity" || r.api == APIUnknown
 	if len(info.Body) > 0 && !r.bodyDone {
-		r.fields.read(info.Body[:min(len(info.Body), MaxRequestBody)])
-		if r.fields.model == "" {
-			r.keepBody(info.Body) // cut off before the model, perhaps
-		} else {
-			r.bodyDone = true
+		r.bodyDone = r.fields.read(info.Body[:min(len(info.Body), MaxRequestBody)]) || len(info.Body) >= MaxRequestBody
+		if !r.bodyDone {
+			r.keepBody(info.Body) // the rest may follow
 		}
 	}
 	var buf [16]attribute.KeyValue

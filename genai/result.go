@@ -1,6 +1,7 @@
 package genai
 
 import (
+	"bytes"
 	"net/http"
 	"slices"
 	"strconv"
@@ -17,7 +18,7 @@ type result struct {
 	reasons   []string // by choice
 	reasoned  int64    // choices that have one
 	usage     usageFields
-	timings   Timings
+	timings   timings
 	unparsed  int64
 	complete  bool // everything has come: a client that leaves now has not failed
 	failed    bool // the server said so in the body
@@ -36,11 +37,11 @@ func (res *result) note(r *Request, e *event) {
 			res.model = name(e.model)
 		}
 	}
-	if r.rec.provider == "" && len(e.fingerprint) > 4 && string(e.fingerprint[:5]) == "vllm-" {
+	if r.rec.provider == "" && (e.vllm || bytes.HasPrefix(e.fingerprint, []byte("vllm-"))) {
 		r.provider = "vllm"
 	}
 	res.usage.merge(e.usage)
-	if e.timings.Source != "" {
+	if e.timings.source != "" {
 		res.timings = e.timings
 	}
 	for _, reason := range e.reasons {
@@ -166,9 +167,9 @@ func (r *Request) makeCall(errorType string) Call {
 		Headers:    elapsed(between(m.Received, m.Headers)),
 		LastToken:  elapsed(between(m.Received, m.LastToken)),
 		Total:      elapsed(m.Duration()),
-		Load:       res.timings.Load,
-		Prefill:    res.timings.Prefill,
-		Decode:     res.timings.Decode,
+		Load:       res.timings.load,
+		Prefill:    res.timings.prefill,
+		Decode:     res.timings.decode,
 	}
 	if r.fields.expected() == 1 {
 		c.Latency.PerOutputToken = elapsed(m.TimePerOutputToken(c.Usage.Output.Or(0)))

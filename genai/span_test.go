@@ -154,7 +154,7 @@ func TestParentsAndContext(t *testing.T) {
 
 func TestBodyThatComesLater(t *testing.T) {
 	body := `{"messages":[{"content":"secret"}],"model":"late","stream":true}`
-	for _, known := range []int{0, 10, len(body)} {
+	for _, known := range []int{0, 10, 52, len(body)} {
 		rec := newRecording(t)
 		r := rec.NewRequest(context.Background(), RequestInfo{Method: "POST", Path: chatPath, Body: []byte(body[:known])})
 		for i := known; i < len(body); i++ {

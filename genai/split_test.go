@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"regexp"
 	"strings"
 	"testing"
@@ -199,4 +200,44 @@ func TestLargeEvent(t *testing.T) {
 		c.FinishReasons[0] != "stop" {
 		t.Errorf("beyond the bound: unparsed %d, gaps %d, error %q", c.Unparsed, m.Gaps.Len(), c.ErrorType)
 	}
+}
+
+// FuzzAnswer plays any bytes as an answer of any form, in one piece and in many: what is found must be the same.
+func FuzzAnswer(f *testing.F) {
+	rec := NewRecorder(WithTracerProvider(noop.NewTracerProvider()), WithMaxEvent(1<<10))
+	types := []string{"text/event-stream", "application/x-ndjson", "application/json", ""}
+	for i := range types {
+		for _, h := range handmade {
+			f.Add(h.x.body, uint8(i), uint64(1), false)
+		}
+		f.Add([]byte(ollamaChat), uint8(i), uint64(2), true)
+	}
+	f.Fuzz(func(t *testing.T, body []byte, mediaType uint8, seed uint64, coded bool) {
+		header := http.Header{"Content-Type": {types[int(mediaType)%len(types)]}}
+		if coded {
+			header.Set("Content-Encoding", "gzip")
+			body = frames(t, [][]byte{body})[0]
+		}
+		random := rand.New(rand.NewPCG(seed, 2))
+		play := func(most int) string {
+			r := rec.NewRequest(context.Background(), RequestInfo{Method: "POST", Path: "/api/chat", Received: epoch})
+			r.ResponseHeader(200, header, at(1))
+			for rest := body; len(rest) > 0; {
+				n := len(rest)
+				if most > 0 {
+					n = min(n, 1+random.IntN(most))
+				}
+				r.Chunk(rest[:n], at(2))
+				rest = rest[n:]
+			}
+			r.EndAt(nil, at(3))
+			return summary(r)
+		}
+		want := play(0)
+		for _, most := range []int{1, 9} {
+			if got := play(most); got != want {
+				t.Fatalf("%q in pieces of %d at most: got %s, want %s", body, most, got, want)
+			}
+		}
+	})
 }

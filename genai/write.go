@@ -127,7 +127,7 @@ func addVLLM(to []attribute.KeyValue, c *Call) []attribute.KeyValue {
 // end, the last one up to the last token (or the end of an answer that was not streamed), and none before the request.
 func (r *Request) writePhases() {
 	t := &r.result.timings
-	if t.Source == "" {
+	if t.source == "" {
 		return
 	}
 	end := r.marks.LastToken
@@ -137,7 +137,7 @@ func (r *Request) writePhases() {
 	for _, phase := range [...]struct {
 		name string
 		d    Opt[time.Duration]
-	}{{"decode", t.Decode}, {"prefill", t.Prefill}, {"load", t.Load}} {
+	}{{"decode", t.decode}, {"prefill", t.prefill}, {"load", t.load}} {
 		if !phase.d.Set || phase.d.Value <= 0 {
 			continue
 		}
@@ -149,7 +149,7 @@ func (r *Request) writePhases() {
 			end = start
 		}
 		_, span := r.rec.tracer.Start(r.ctx, phase.name, trace.WithTimestamp(start), trace.WithAttributes(
-			attribute.Bool(AttrDerived, true), attribute.String(AttrDerivedFrom, t.Source)))
+			attribute.Bool(AttrDerived, true), attribute.String(AttrDerivedFrom, t.source)))
 		span.End(trace.WithTimestamp(end))
 		end = start
 	}
