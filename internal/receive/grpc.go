@@ -3,6 +3,7 @@ package receive
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -145,7 +146,7 @@ func (codec) Unmarshal(data mem.BufferSlice, v any) error {
 	if !ok {
 		return fmt.Errorf("cannot receive into %T", v)
 	}
-	m.body = m.body[:0]
+	m.body = slices.Grow(m.body[:0], data.Len())
 	for _, b := range data {
 		m.body = append(m.body, b.ReadOnlyData()...)
 	}

@@ -1,7 +1,6 @@
 package receive
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +8,7 @@ import (
 	"log"
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -79,9 +79,6 @@ func (s *Server) traces(w http.ResponseWriter, r *http.Request) {
 // errEncoding is the answer to a content encoding that we don't speak.
 var errEncoding = &refusal{codes.Unimplemented, "content encoding is not gzip"}
 
-// buffers hold bodies of requests.
-var buffers = sync.Pool{New: func() any { return &bytes.Buffer{} }}
-
 func (s *Server) takeHTTP(w http.ResponseWriter, r *http.Request, kind string) (accepted, *refusal) {
 	if r.ContentLength > maxRequest {
 		return accepted{}, errTooLarge
@@ -90,18 +87,13 @@ func (s *Server) takeHTTP(w http.ResponseWriter, r *http.Request, kind string) (
 		return accepted{}, errFull
 	}
 	defer s.leave()
-	buf := buffers.Get().(*bytes.Buffer)
-	defer func() {
-		if buf.Cap() <= keepBytes {
-			buffers.Put(buf)
-		}
-	}()
-	buf.Reset()
+	m := messages.Get().(*message)
+	defer m.release()
 	body := io.Reader(http.MaxBytesReader(w, r.Body, maxRequest))
 	switch r.Header.Get("Content-Encoding") {
 	case "", "identity":
-		if r.ContentLength > 0 && r.ContentLength <= keepBytes {
-			buf.Grow(int(r.ContentLength) + bytes.MinRead)
+		if r.ContentLength <= keepBytes {
+			m.body = slices.Grow(m.body[:0], int(max(0, r.ContentLength))+1) // one more, to see the end
 		}
 	case "gzip":
 		unzip := unzippers.Get().(*gzip.Reader)
@@ -113,12 +105,10 @@ func (s *Server) takeHTTP(w http.ResponseWriter, r *http.Request, kind string) (
 	default:
 		return accepted{}, errEncoding
 	}
-	if n, err := buf.ReadFrom(io.LimitReader(body, maxRequest+1)); err != nil {
+	if err := m.readFrom(body); err != nil {
 		return accepted{}, explainRead(err)
-	} else if n > maxRequest {
-		return accepted{}, errTooLarge
 	}
-	protobuf := buf.Bytes()
+	protobuf := m.body
 	if kind == typeJSON {
 		var err error
 		if protobuf, err = otlp.FromJSON(protobuf); err != nil {
@@ -130,8 +120,32 @@ func (s *Server) takeHTTP(w http.ResponseWriter, r *http.Request, kind string) (
 
 var unzippers = sync.Pool{New: func() any { return &gzip.Reader{} }}
 
+// errOverLimit is readFrom's error for a body that decompresses to more than maxRequest.
+var errOverLimit = errors.New("too large")
+
+// readFrom reads r to its end. The buffer grows by doubling, yet never beyond maxRequest.
+func (m *message) readFrom(r io.Reader) error {
+	m.body = m.body[:0]
+	for {
+		if len(m.body) == cap(m.body) {
+			size := min(max(2*cap(m.body), 4096), maxRequest+1)
+			m.body = append(make([]byte, 0, size), m.body...)
+		}
+		n, err := r.Read(m.body[len(m.body):cap(m.body)])
+		m.body = m.body[:len(m.body)+n]
+		switch {
+		case len(m.body) > maxRequest:
+			return errOverLimit
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+}
+
 func explainRead(err error) *refusal {
-	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) || errors.Is(err, errOverLimit) {
 		return errTooLarge
 	}
 	return &refusal{codes.InvalidArgument, fmt.Sprintf("read request: %v", err)}

@@ -121,7 +121,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.closed = true
 	var errs []error
 	for l := range s.listeners {
-		errs = append(errs, l.Close())
+		if err := l.Close(); !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
 	}
 	for c := range s.conns {
 		c.stopGreeting()

@@ -104,7 +104,7 @@ func TestKilledAtRandomMoments(t *testing.T) {
 			t.Fatal(err)
 		}
 		// The pipe runs behind the process, so the kill falls anywhere in a transaction, a checkpoint or the index job.
-		killAfter := rand.IntN(30)
+		killAfter := rand.IntN(16)
 		acks := bufio.NewReader(out)
 		for n := 0; ; n++ {
 			if n == killAfter {
