@@ -45,6 +45,9 @@ type RequestInfo struct {
 	ServerPort    int                  // 0: not known
 	Received      time.Time            // zero: now
 	Attributes    []attribute.KeyValue // further ones of the span
+	// Span is a span that is there already, to record on rather than to start one: it gets name and attributes of the request
+	// and keeps its kind and start. End ends it. Samplers have not seen the attributes.
+	Span trace.Span
 }
 
 // NewRequest starts the span of a request, a child of the span in ctx. End must be called.
@@ -67,10 +70,15 @@ func (rec *Recorder) NewRequest(ctx context.Context, info RequestInfo) *Request 
 		}
 	}
 	var buf [16]attribute.KeyValue
-	r.ctx, r.span = rec.tracer.Start(ctx, r.spanName(r.fields.model),
-		rec.kind,
-		trace.WithTimestamp(r.marks.Received),
-		trace.WithAttributes(append(r.startAttributes(buf[:0]), info.Attributes...)...))
+	name, attributes := r.spanName(r.fields.model), append(r.startAttributes(buf[:0]), info.Attributes...)
+	if info.Span != nil {
+		r.ctx, r.span = trace.ContextWithSpan(ctx, info.Span), info.Span
+		r.span.SetName(name)
+		r.span.SetAttributes(attributes...)
+		return r
+	}
+	r.ctx, r.span = rec.tracer.Start(ctx, name, rec.kind,
+		trace.WithTimestamp(r.marks.Received), trace.WithAttributes(attributes...))
 	return r
 }
 

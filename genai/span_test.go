@@ -152,6 +152,20 @@ func TestParentsAndContext(t *testing.T) {
 	}
 }
 
+func TestSpanThatIsThere(t *testing.T) {
+	rec := newRecording(t)
+	ctx, span := rec.tracer.Start(context.Background(), "POST", trace.WithSpanKind(trace.SpanKindServer))
+	r := rec.NewRequest(ctx, RequestInfo{Method: "POST", Path: chatPath, Body: []byte(`{"model":"m"}`), Span: span})
+	if trace.SpanFromContext(r.Context()) != span {
+		t.Error("the context does not carry the span")
+	}
+	r.End(nil)
+	s := rec.span(t)
+	if len(rec.spans.GetSpans()) != 1 || s.Name != "chat m" || s.SpanKind != trace.SpanKindServer || attrs(s)[AttrRequestModel].AsString() != "m" {
+		t.Errorf("span %q of kind %v: %s", s.Name, s.SpanKind, written(s))
+	}
+}
+
 func TestBodyThatComesLater(t *testing.T) {
 	body := `{"messages":[{"content":"secret"}],"model":"late","stream":true}`
 	for _, known := range []int{0, 10, 52, len(body)} {
