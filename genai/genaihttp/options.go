@@ -25,7 +25,8 @@ func (f optionFunc) apply(c *config) { f(c) }
 type config struct {
 	provider   trace.TracerProvider
 	tracer     trace.Tracer
-	propagator propagation.TextMapPropagator
+	propagator propagation.TextMapPropagator // nil: the global one
+	fields     []string                      // of propagator
 	genai      []genai.Option
 	extract    []forkspan.ExtractOption
 	public     bool
@@ -41,6 +42,9 @@ func newConfig(opts []Option) *config {
 		}
 	}
 	c.tracer = c.provider.Tracer(ScopeName)
+	if c.propagator != nil {
+		c.fields = c.propagator.Fields()
+	}
 	return c
 }
 

@@ -11,11 +11,8 @@ import (
 
 var defaultPropagator = propagation.NewCompositeTextMapPropagator(propagation.TraceContext{}, propagation.Baggage{})
 
-// outgoing is the propagator that writes headers now: the global one may be set later than the middleware is made.
+// outgoing is the propagator where none is given: the global one may be set later than the middleware is made.
 func (c *config) outgoing() propagation.TextMapPropagator {
-	if c.propagator != nil {
-		return c.propagator
-	}
 	if p := otel.GetTextMapPropagator(); len(p.Fields()) > 0 {
 		return p
 	}
@@ -29,12 +26,16 @@ func (c *config) withTrace(ctx context.Context, header http.Header) http.Header 
 	if !trace.SpanContextFromContext(ctx).IsValid() {
 		return header
 	}
-	p := c.outgoing()
+	p, fields := c.propagator, c.fields
+	if p == nil {
+		p = c.outgoing()
+		fields = p.Fields()
+	}
 	out := make(http.Header, len(header)+2)
 	for name, values := range header {
 		out[name] = values[:len(values):len(values)] // appending to a value list must not reach the original
 	}
-	for _, field := range p.Fields() {
+	for _, field := range fields {
 		// Baggage is not the span's: it is replaced only when ctx has one.
 		if field != "baggage" {
 			out.Del(field)

@@ -15,12 +15,16 @@ type responseBody struct {
 
 	mu      sync.Mutex // Close may be called while a Read waits
 	pending piece
+	last    error // came with the last bytes, and is due at the next Read
 	ended   bool
 }
 
-// Read passes bytes on. What the last Read passed on is looked at first: it has gone its way meanwhile.
+// Read passes bytes on. What the last Read passed on is looked at first: it has gone its way meanwhile. So has the end: it
+// never comes along with bytes.
 func (b *responseBody) Read(p []byte) (int, error) {
-	b.settle()
+	if err := b.settle(); err != nil {
+		return 0, err
+	}
 	n, err := b.src.Read(p)
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -33,21 +37,29 @@ func (b *responseBody) Read(p []byte) (int, error) {
 	if n > 0 && b.c.req != nil {
 		b.pending.put(b.c.req, p[:n], b.c.t.now())
 	}
-	if err != nil {
+	switch {
+	case err == nil:
+	case n > 0:
+		b.last = err
+		return n, nil
+	default:
 		b.end(err)
 	}
 	return n, err
 }
 
-func (b *responseBody) settle() {
-	if b.c.req == nil {
-		return
-	}
+// settle looks at what has been passed on, and returns the error that came with it.
+func (b *responseBody) settle() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !b.ended {
+	switch {
+	case b.ended:
+	case b.last != nil:
+		b.end(b.last)
+	case b.c.req != nil:
 		b.pending.flush(b.c.req)
 	}
+	return b.last
 }
 
 // Close closes the body. A client that closes it before its end has left.
@@ -55,13 +67,14 @@ func (b *responseBody) Close() error {
 	err := b.src.Close()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !b.ended {
-		var cause error
-		if b.left != 0 {
-			cause = genai.ErrClientGone
-		}
-		b.end(cause)
+	if b.ended {
+		return err
 	}
+	cause := b.last
+	if cause == nil && b.left != 0 {
+		cause = genai.ErrClientGone
+	}
+	b.end(cause)
 	return err
 }
 

@@ -52,7 +52,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	ctx := forkspan.ParentContext(r.Context())
 	api := genai.DetectAPI(r.Method, r.URL.Path)
 	received := t.now()
-	out := r.WithContext(ctx)
+	out := *r // what is sent; r must stay as it is
 	if api == genai.APIUnknown {
 		buf := attributeBufs.Get().(*[]attribute.KeyValue)
 		attrs := clientAttributes((*buf)[:0], r)
@@ -63,7 +63,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		attributeBufs.Put(buf)
 	} else {
 		c.above = claim(ctx)
-		head, err := readAhead(out)
+		head, err := readAhead(&out)
 		if err != nil {
 			return nil, err
 		}
@@ -74,14 +74,14 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		})
 		c.ctx, c.span = c.req.Context(), c.req.Span()
 	}
-	out = out.WithContext(c.ctx)
-	out.Header = t.withTrace(c.ctx, r.Header)
-	res, err := t.base.RoundTrip(out)
+	sent := out.WithContext(c.ctx)
+	sent.Header = t.withTrace(c.ctx, r.Header)
+	res, err := t.base.RoundTrip(sent)
 	if err != nil {
 		c.end(c.cause(err))
 		return res, err
 	}
-	if res.Request == out {
+	if res.Request == sent {
 		res.Request = r // the one that the caller knows; this one's body may be given back
 	}
 	c.answer(res)

@@ -27,10 +27,9 @@ type lines struct {
 
 func newLines(w io.Writer) *lines { return &lines{w: w} }
 
+func (l *lines) wanted() bool { return l.w != nil }
+
 func (l *lines) print(line string) {
-	if l.w == nil {
-		return
-	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	_, _ = io.WriteString(l.w, line) // a terminal that is gone does not stop the proxy
@@ -76,7 +75,9 @@ func (p *Proxy) account(next http.Handler) http.Handler {
 			if e.err != nil {
 				p.failed.Add(1)
 			}
-			p.lines.print(e.line(r, time.Since(start)))
+			if p.lines.wanted() {
+				p.lines.print(e.line(r, time.Since(start)))
+			}
 		}()
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), entryKey{}, e)))
 	})
