@@ -70,7 +70,7 @@ func newRun(a *app) *cobra.Command {
 	flags := cmd.Flags()
 	flags.SetInterspersed(false) // what follows the command's name is the command's
 	flags.StringVar(&f.name, "name", "", "name of the run and its span (default: the program's name)")
-	flags.StringVar(&f.ready, "ready", "", "what ends the start-up: a `CONDITION` URL, tcp:HOST:PORT or span:NAME")
+	flags.StringVar(&f.ready, "ready", "", "`CONDITION` that ends the start-up: URL, tcp:HOST:PORT or span:NAME")
 	flags.DurationVar(&f.readyTimeout, "ready-timeout", 30*time.Minute, "stop waiting for --ready after this time; 0 for never")
 	flags.BoolVar(&f.untilReady, "until-ready", false, "stop the command when it is ready, and exit 0")
 	flags.DurationVar(&f.grace, "grace", 10*time.Second, "time the command has to end before it is killed (--until-ready)")
@@ -82,6 +82,7 @@ func newRun(a *app) *cobra.Command {
 	flags.BoolVar(&f.noSubreaper, "no-subreaper", false, "do not adopt the command's orphans")
 	flags.DurationVar(&f.linger, "linger", time.Second, "time to stay for descendants that still send spans")
 	flags.DurationVar(&f.drain, "drain", -1, "time to pass spans on to your backend at the end (default 50ms; 10s as PID 1 or in CI)")
+	flags.Lookup("drain").DefValue = "0s" // told in words
 	flags.StringVar(&f.summary, "summary", "", "draw the waterfall although stderr is no terminal, as `FORMAT` text or md")
 	flags.Lookup("summary").NoOptDefVal = "text"
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "print nothing of our own")

@@ -286,7 +286,10 @@ func (r *localRun) end(o supervise.Outcome, spans []commandspan.Span) {
 	r.report(how, left)
 	if r.flags.output != "" {
 		if err := r.writeFile(r.flags.output); err != nil {
-			_ = r.app.report(withHint(err, "the run is still in the store: forkspan show %s", shortID(r.runID)))
+			if st := r.writable(); st != nil && st.Path() != store.Memory {
+				err = withHint(err, "the run is still in the store: forkspan show %s", r.shortest())
+			}
+			_ = r.app.report(err)
 		}
 	}
 	for _, st := range r.stores {

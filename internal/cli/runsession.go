@@ -19,6 +19,7 @@ import (
 	"forkspan.dev/forkspan/internal/environ"
 	"forkspan.dev/forkspan/internal/otlp"
 	"forkspan.dev/forkspan/internal/ready"
+	"forkspan.dev/forkspan/internal/redact"
 	"forkspan.dev/forkspan/internal/servers"
 	"forkspan.dev/forkspan/internal/store"
 	"forkspan.dev/forkspan/internal/supervise"
@@ -172,7 +173,7 @@ func (s *session) extendArguments() {
 		s.note("added to the command: %s (--no-args leaves it alone)", strings.Join(server.Missing, " "))
 	}
 	if server.Elsewhere != "" && !strings.Contains(server.Elsewhere, "{forkspan.") {
-		s.note("the command itself sends its spans to %s, not to this run", commandspan.Scrub([]string{server.Elsewhere})[0])
+		s.note("the command itself sends its spans to %s, not to this run", redact.String(server.Elsewhere))
 	}
 }
 
@@ -230,7 +231,7 @@ func (s *session) spans() (command, startup commandspan.Span) {
 	}
 	startup = commandspan.Span{
 		TraceID: s.traceID, SpanID: s.startup, ParentID: s.command, TraceState: command.TraceState, Sampled: s.sampled,
-		Name: "startup", Start: start, Attributes: []otlp.Field{{Key: "forkspan.ready.condition", Value: s.condition.String()}},
+		Name: "startup", Start: start, Attributes: []otlp.Field{{Key: "forkspan.ready.condition", Value: redact.String(s.condition.String())}},
 	}
 	return command, startup
 }

@@ -52,7 +52,10 @@ func Resource(lookup func(string) (string, bool), service, runID string) []otlp.
 			service = decoded
 			continue
 		}
-		fields = append(fields, otlp.Field{Key: key, Value: decoded})
+		if redact.SecretName(key) {
+			decoded = redact.Mark
+		}
+		fields = append(fields, otlp.Field{Key: key, Value: redact.String(decoded)})
 	}
 	if name, _ := lookup("OTEL_SERVICE_NAME"); name != "" {
 		service = name

@@ -94,7 +94,7 @@ func TestScrub(t *testing.T) {
 }
 
 func TestResource(t *testing.T) {
-	lookup := environ.Lookup([]string{"OTEL_RESOURCE_ATTRIBUTES=team=a%20b,service.name=api,broken,forkspan.run.id=OLD,=x,bad=%ff"})
+	lookup := environ.Lookup([]string{"OTEL_RESOURCE_ATTRIBUTES=team=a%20b,api.token=s3cr3t,service.name=api,broken,forkspan.run.id=OLD,=x,bad=%ff"})
 	got := make(map[string]any)
 	for _, f := range Resource(lookup, "vllm", "7K3F") {
 		if _, twice := got[f.Key]; twice {
@@ -104,7 +104,7 @@ func TestResource(t *testing.T) {
 	}
 	delete(got, "host.name")
 	want := map[string]any{
-		"team": "a b", "service.name": "api", "forkspan.run.id": "7K3F", "telemetry.sdk.name": "forkspan",
+		"team": "a b", "api.token": "[redacted]", "service.name": "api", "forkspan.run.id": "7K3F", "telemetry.sdk.name": "forkspan",
 		"telemetry.sdk.language": "go",
 	}
 	if !reflect.DeepEqual(got, want) {
