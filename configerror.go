@@ -3,13 +3,15 @@ package forkspan
 import (
 	"fmt"
 	"strings"
+
+	"forkspan.dev/forkspan/internal/redact"
 )
 
 // ConfigError is a setting that could not be used. [Init] returns it, or several of them joined; find the first with
 // errors.As.
 type ConfigError struct {
 	Var   string // the environment variable, or the option in the form "WithEndpoint"
-	Value string // as it was found; secrets are replaced by "xxxxx"
+	Value string // as it was found; secrets are replaced by "[redacted]"
 	Used  string // what was done instead, such as "parentbased_always_on" or "tracing disabled"
 	Err   error  // why the value is of no use
 }
@@ -25,25 +27,22 @@ func (e *ConfigError) Unwrap() error { return e.Err }
 // usedDisabled is what Used says when a bad setting leaves nothing to send spans with.
 const usedDisabled = "tracing disabled"
 
-const masked = "xxxxx"
-
-// maskUser hides user and password of an endpoint, of which at least the password is a secret.
-func maskUser(raw string) string {
-	at := strings.LastIndexByte(raw, '@')
-	if at < 0 {
-		return raw
+// maskEndpoint hides user and password of an endpoint, in whatever shape it is, and tokens in its query.
+func maskEndpoint(raw string) string {
+	if at := strings.LastIndexByte(raw, '@'); at >= 0 {
+		start := 0
+		if i := strings.Index(raw, "//"); i >= 0 && i < at {
+			start = i + 2
+		}
+		raw = raw[:start] + redact.Mark + raw[at:]
 	}
-	start := 0
-	if i := strings.Index(raw, "//"); i >= 0 && i < at {
-		start = i + 2
-	}
-	return raw[:start] + masked + raw[at:]
+	return redact.String(raw)
 }
 
 // maskHeader hides the value of a "key=value" header.
 func maskHeader(pair string) string {
 	if key, _, ok := strings.Cut(pair, "="); ok {
-		return key + "=" + masked
+		return key + "=" + redact.Mark
 	}
-	return masked
+	return redact.Mark
 }

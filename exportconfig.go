@@ -84,7 +84,7 @@ func (r *reader) endpoint(s *settings, protocol *string) endpoint {
 	}
 	e, err := parseEndpoint(value)
 	if err != nil {
-		r.bad(name, maskUser(value), usedDisabled, fmt.Errorf("parse endpoint: %w", err))
+		r.bad(name, maskEndpoint(value), usedDisabled, fmt.Errorf("parse endpoint: %w", err))
 		return endpoint{}
 	}
 	if *protocol == "" {
@@ -94,7 +94,7 @@ func (r *reader) endpoint(s *settings, protocol *string) endpoint {
 		return e
 	}
 	if e.target != "" && !strings.HasPrefix(e.target, "unix:") {
-		r.bad(name, maskUser(value), usedDisabled, fmt.Errorf("a gRPC target, which %s cannot dial", *protocol))
+		r.bad(name, maskEndpoint(value), usedDisabled, fmt.Errorf("a gRPC target, which %s cannot dial", *protocol))
 		return endpoint{}
 	}
 	if name == "OTEL_EXPORTER_OTLP_ENDPOINT" {

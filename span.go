@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"forkspan.dev/forkspan/internal/redact"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
@@ -117,6 +118,8 @@ func Wrap[In, Out any](name string, fn func(context.Context, In) (Out, error),
 // A non-nil error in errp becomes an exception event and the status Error with "type: message". It is the error that the
 // function returns only if its result is named; without a named result, the error is missed. errp may be nil.
 //
+// What looks like a secret in the message, such as a key or a password in a URL, is hidden.
+//
 // A panic becomes an exception event with its stack, and the status Error; it then goes on with the same value.
 // [http.ErrAbortHandler] is not an error. A function that runtime.Goexit leaves ends its span like one that returns.
 //
@@ -165,7 +168,7 @@ func fail(span trace.Span, v any, event bool, stack string) {
 
 func failAt(span trace.Span, v any, event bool, stack string, at time.Time) {
 	// fmt, unlike a call of Error, survives methods that panic.
-	kind, message := fmt.Sprintf("%T", v), fmt.Sprint(v)
+	kind, message := fmt.Sprintf("%T", v), redact.String(fmt.Sprint(v))
 	if event {
 		attrs := []attribute.KeyValue{
 			attribute.String("exception.type", kind),

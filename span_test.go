@@ -196,6 +196,8 @@ func TestEnd(t *testing.T) {
 			status: "string: oops", event: true},
 		{name: "aborts a request", run: func(trace.Span) error { panic(http.ErrAbortHandler) }, panics: http.ErrAbortHandler},
 		{name: "has ended", run: func(s trace.Span) error { s.End(); return boom }},
+		{name: "tells a secret", run: func(trace.Span) error { return errors.New("get https://me:hunter2@h/: refused") },
+			status: "*errors.errorString: get https://[redacted]@h/: refused", event: true},
 		{name: "an error that panics", run: func(trace.Span) error { return (*nilError)(nil) },
 			status: "*forkspan_test.nilError: <nil>", event: true},
 	}
