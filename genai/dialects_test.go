@@ -118,6 +118,10 @@ var handmade = []struct {
 		`{"type":"message_delta","delta":{"stop_reason":"tool_use"},"usage":{"output_tokens":9}}`,
 		`{"type":"message_stop"}`)),
 		first: 4, text: -1, last: 4, reasons: []string{"tool_use"}, in: 125, out: 9},
+	{name: "messages, cache read only", x: stream("/v1/messages", `{}`, sseBody(
+		`{"type":"message_start","message":{"usage":{"input_tokens":5,"cache_read_input_tokens":100}}}`,
+		`{"type":"message_stop"}`)),
+		first: -1, text: -1, last: -1, in: 105, out: -1},
 	{name: "messages, overloaded", x: stream("/v1/messages", `{}`, "event: error\n"+sseBody(
 		`{"type":"error","error":{"type":"overloaded_error","message":"secret"}}`)),
 		first: -1, text: -1, last: -1, reasons: []string{"error"}, in: -1, out: -1, errorType: "overloaded_error"},

@@ -72,7 +72,7 @@ var streams = []string{
 	"data:\ndata: x\n\n",
 	"event: e\ndata: {\"a\":\n data\ndata: 1}\nid: 7\nretry: 5\n\n", "data: no end", "data: no end\n",
 	"event: e\n\ndata: a\n\n",
-	"error: {}\n\n", "data: \xc3\xa9\u20ac\n\n", "\n\n\n", "data:  two\n\n", "",
+	"event: e\r\ndata: a\r\ndata: b\r\n\r\n", "event: e\rdata: a\rdata: b\r\r", "error: {}\n\n", "data: \xc3\xa9\u20ac\n\n", "\n\n\n", "data:  two\n\n", "",
 }
 
 func checkSplit(t *testing.T, body string, seed uint64) {
@@ -240,4 +240,16 @@ func FuzzAnswer(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestChunkAllocations holds the budget of two allocations a chunk; growing lists are part of it.
+func TestChunkAllocations(t *testing.T) {
+	rec := newRecording(t)
+	r := rec.begin(stream(chatPath, `{"model":"m","stream":true}`, ""))
+	chunk := []byte(sseBody(chatDelta("0", `{"content":"a"}`, "null")))
+	n := 0
+	if allocs := testing.AllocsPerRun(500, func() { r.Chunk(chunk, at(n)); n++ }); allocs > 2 {
+		t.Errorf("%v allocations a chunk", allocs)
+	}
+	r.End(ErrClientGone)
 }
