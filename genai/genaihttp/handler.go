@@ -91,13 +91,14 @@ func (x *exchange) reads() bool {
 
 // parent returns the context that the request's span starts in, and its links.
 func (h *handler) parent(r *http.Request) (context.Context, []trace.Link) {
-	ctx := r.Context()
-	before := trace.SpanContextFromContext(forkspan.ParentContext(ctx))
-	ctx = forkspan.Extract(ctx, propagation.HeaderCarrier(r.Header), h.extract...)
+	ctx := forkspan.Extract(r.Context(), propagation.HeaderCarrier(r.Header), h.extract...)
 	caller := trace.SpanContextFromContext(ctx)
 	switch {
-	case !caller.IsValid() && before.IsValid():
-		return ctx, []trace.Link{{SpanContext: before}}
+	case !caller.IsValid():
+		before := trace.SpanContextFromContext(forkspan.ParentContext(r.Context()))
+		if before.IsValid() {
+			return ctx, []trace.Link{{SpanContext: before}}
+		}
 	case h.public && caller.IsRemote():
 		return trace.ContextWithSpanContext(ctx, trace.SpanContext{}), []trace.Link{{SpanContext: caller}}
 	}

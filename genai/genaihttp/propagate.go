@@ -2,6 +2,7 @@ package genaihttp
 
 import (
 	"context"
+	"maps"
 	"net/http"
 
 	"go.opentelemetry.io/otel"
@@ -31,9 +32,9 @@ func (c *config) withTrace(ctx context.Context, header http.Header) http.Header 
 		p = c.outgoing()
 		fields = p.Fields()
 	}
-	out := make(http.Header, len(header)+2)
-	for name, values := range header {
-		out[name] = values[:len(values):len(values)] // appending to a value list must not reach the original
+	out := maps.Clone(header) // the lists of values are shared, and only replaced
+	if out == nil {
+		out = http.Header{}
 	}
 	for _, field := range fields {
 		// Baggage is not the span's: it is replaced only when ctx has one.
