@@ -133,6 +133,7 @@ func newGRPC(b *Backend) (*grpcTransport, error) {
 	if err != nil {
 		return nil, err
 	}
+	conn.Connect() // now: the end of a run has little time
 	t := &grpcTransport{backend: b, conn: conn, options: []grpc.CallOption{grpc.ForceCodec(rawCodec{})}}
 	if b.Gzip {
 		t.options = append(t.options, grpc.UseCompressor(grpcgzip.Name))
