@@ -11,8 +11,8 @@ import (
 // runVariable tells a forkspan inside a run about it, so no flag may be set by it.
 const runVariable = "FORKSPAN_RUN"
 
-// flagVariables are the environment variables that set a flag of cmd, the first that is set wins: that of the command's flag, then
-// that of the flag wherever it occurs. A flag of the root has one.
+// flagVariables are the environment variables that set a flag of cmd, the first that is set wins: that of the command's flag,
+// then that of the flag wherever it occurs. A flag of the root has one.
 func flagVariables(cmd *cobra.Command, flag *pflag.Flag) []string {
 	name := variableName(flag.Name)
 	general := "FORKSPAN_" + name
@@ -74,6 +74,7 @@ the environment, the command's variable before the general one; an empty variabl
 Also read:
 
   NO_COLOR                  no colour and no box drawing
+  COLUMNS                   how wide to draw where there is no terminal
   XDG_STATE_HOME, HOME      where the store is
   FORKSPAN_RUN              set inside a run; a forkspan in there joins it`
 

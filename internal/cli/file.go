@@ -25,9 +25,9 @@ type fileProblem struct {
 
 func (p fileProblem) String() string { return p.where + ": " + p.why }
 
-// traceFile reads export requests from a file of any format: OTLP JSON lines, one JSON document (also an array of requests), one
-// protobuf request, protobuf requests each after its length in four bytes (as the Collector's file exporter writes them), and each
-// of these under gzip. The format is told by the content.
+// traceFile reads export requests from a file of any format: OTLP JSON lines, one JSON document (also an array of requests),
+// one protobuf request, protobuf requests each after its length in four bytes (as the Collector's file exporter writes them),
+// and each of these under gzip. The format is told by the content.
 type traceFile struct {
 	request  func(body []byte, sum otlp.Summary) error // takes each request; its error ends the reading
 	problems []fileProblem
@@ -73,8 +73,8 @@ func (f *traceFile) readPlain(in *bufio.Reader) error {
 	return f.readProtobuf(in)
 }
 
-// firstByte looks past white space that JSON may begin with, and a byte order mark. The white space of a protobuf, whose first byte
-// is that of a line's end, is left.
+// firstByte looks past white space that JSON may begin with, and a byte order mark. The white space of a protobuf, whose first
+// byte is that of a line's end, is left.
 func firstByte(in *bufio.Reader) (byte, error) {
 	for n := 1; ; n++ {
 		b, err := in.Peek(n)

@@ -9,11 +9,16 @@ const usageTemplate = `{{if .Runnable}}Usage:
 {{end}}{{if .HasExample}}
 Examples:
 {{.Example}}
-{{end}}{{if .HasAvailableSubCommands}}{{$cmds := .Commands}}{{range $group := .Groups}}{{$any := false}}{{range $cmds}}{{if and (eq .GroupID $group.ID) (or .IsAvailableCommand (eq .Name "help") (eq .Name "environment"))}}{{$any = true}}{{end}}{{end}}{{if $any}}
-{{.Title}}:{{range $cmds}}{{if and (eq .GroupID $group.ID) (or .IsAvailableCommand (eq .Name "help") (eq .Name "environment"))}}
+{{end}}{{if .HasAvailableSubCommands}}{{$cmds := .Commands}}{{range $group := .Groups}}{{$any := false}}
+{{- range $cmds}}{{if and (eq .GroupID $group.ID) (or .IsAvailableCommand .IsAdditionalHelpTopicCommand)}}{{$any = true}}{{end}}{{end}}{{if $any}}
+{{.Title}}:
+{{- range $cmds}}{{if and (eq .GroupID $group.ID) (or .IsAvailableCommand .IsAdditionalHelpTopicCommand (eq .Name "help"))}}
   {{rpad .Name .NamePadding}}  {{.Short}}{{end}}{{end}}
-{{end}}{{end}}{{range $cmds}}{{if and (eq .GroupID "") .IsAvailableCommand}}
-  {{rpad .Name .NamePadding}}  {{.Short}}{{end}}{{end}}{{end}}{{if .HasAvailableLocalFlags}}
+{{end}}{{end}}{{if not .Groups}}
+Commands:
+{{- range $cmds}}{{if .IsAvailableCommand}}
+  {{rpad .Name .NamePadding}}  {{.Short}}{{end}}{{end}}
+{{end}}{{end}}{{if .HasAvailableLocalFlags}}
 Flags:
 {{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}
 {{end}}{{if .HasAvailableInheritedFlags}}

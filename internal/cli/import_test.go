@@ -17,7 +17,8 @@ func TestImportGoesOnAfterItWasCutOff(t *testing.T) {
 	ctx := context.Background()
 	dir := t.TempDir()
 	path, db := filepath.Join(dir, "a.jsonl"), filepath.Join(dir, "forkspan.db")
-	text := requestJSON("a") + "\n" + strings.Replace(requestJSON("b"), `"spanId":"0000000000000001"`, `"spanId":"0000000000000002"`, 1)
+	other := strings.Replace(requestJSON("b"), `"spanId":"0000000000000001"`, `"spanId":"0000000000000002"`, 1)
+	text := requestJSON("a") + "\n" + other
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

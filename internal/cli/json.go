@@ -211,7 +211,9 @@ func spanJSON(r *timeline.Row) *jsonSpan {
 		j.Events = append(j.Events, jsonEvent{jsonUnix(e.Time), e.Name, attributesJSON(e.Attributes)})
 	}
 	for _, l := range s.Links() {
-		j.Links = append(j.Links, jsonLink{hex.EncodeToString(l.TraceID[:]), hex.EncodeToString(l.SpanID[:]), attributesJSON(l.Attributes)})
+		j.Links = append(j.Links, jsonLink{
+			hex.EncodeToString(l.TraceID[:]), hex.EncodeToString(l.SpanID[:]), attributesJSON(l.Attributes),
+		})
 	}
 	return j
 }

@@ -64,7 +64,8 @@ func TestShowIsPlainWhenAskedTo(t *testing.T) {
 			t.Errorf("%s:\n%s", env, out)
 		}
 	}
-	if out := onTerminal(t, 100, 50, []string{"LC_ALL=C"}, "show", capture); strings.Contains(out, "━") || !strings.Contains(out, "\x1b[") {
+	out := onTerminal(t, 100, 50, []string{"LC_ALL=C"}, "show", capture)
+	if strings.Contains(out, "━") || !strings.Contains(out, "\x1b[") {
 		t.Errorf("LC_ALL=C has no box drawing but colour:\n%s", out)
 	}
 }

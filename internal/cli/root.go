@@ -25,7 +25,8 @@ const rootExample = `  forkspan run -- vllm serve Qwen/Qwen3-0.6B   # trace a se
   forkspan ls                                  # all runs
   forkspan show trace.json                     # a file from elsewhere`
 
-// newRoot builds the command tree. Each command has a constructor newXxx(a) in its own file, and a line here that puts it in a group.
+// newRoot builds the command tree. Each command has a constructor newXxx(a) in its own file, and a line here that puts it in a
+// group.
 func newRoot(a *app) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "forkspan COMMAND",
@@ -54,6 +55,7 @@ func newRoot(a *app) *cobra.Command {
 	root.PersistentFlags().StringVar(&a.dbPath, "db", "", "store `file` (default $XDG_STATE_HOME/forkspan/forkspan.db)")
 	choice(root.PersistentFlags(), &a.color, "color", "auto", []string{"auto", "always", "never"},
 		"colours and box drawing `when`: auto, always or never")
+	_ = root.RegisterFlagCompletionFunc("color", completeWords("auto", "always", "never")) // fails for an unknown flag only
 	root.AddGroup(
 		&cobra.Group{ID: groupRecord, Title: "Record"},
 		&cobra.Group{ID: groupRead, Title: "Read"},
