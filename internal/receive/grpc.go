@@ -39,7 +39,6 @@ func (s *Server) newGRPC() *grpc.Server {
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
 		grpc.InTapHandle(limitTime),
 		grpc.UnknownServiceHandler(s.refuseService),
-		grpc.WaitForHandlers(true),
 	)
 	server.RegisterService(&grpc.ServiceDesc{
 		ServiceName: traceService,

@@ -115,7 +115,8 @@ func (s *Server) Serve(l net.Listener) error {
 	}
 }
 
-// Shutdown stops accepting, lets requests under way finish until ctx ends, then cuts what is left and returns ctx's error.
+// Shutdown stops accepting, lets requests under way finish until ctx ends, then cuts what is left and returns ctx's error. It
+// does not wait for a Sink that hangs.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	s.closed = true
@@ -143,8 +144,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	case <-graceful:
 	case <-ctx.Done():
 		err = ctx.Err()
-		s.grpc.Stop()
-		<-graceful
+		s.grpc.Stop() // GracefulStop, and its goroutine, may still wait for a Sink
 	}
 	if err != nil {
 		errs = append(errs, fmt.Errorf("shut receiver down: %w", err))

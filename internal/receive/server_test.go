@@ -101,10 +101,10 @@ func TestShutdownCuts(t *testing.T) {
 	if err := <-cut; status.Code(err) != codes.Unavailable {
 		t.Errorf("the request that was cut: %v", err)
 	}
-	close(release)
 	if err := <-stopped; !errors.Is(err, context.Canceled) {
 		t.Errorf("Shutdown: %v", err)
 	}
+	close(release)
 	if err := server.Serve(mustListen(t)); err != nil {
 		t.Errorf("Serve after Shutdown: %v", err)
 	}

@@ -56,13 +56,8 @@ func (s *Store) open() (err error) {
 	if err := makeFolder(filepath.Dir(s.path)); err != nil {
 		return fmt.Errorf("open store: %w", err)
 	}
-	if onNetwork(filepath.Dir(s.path)) {
-		local := filepath.Join(temporaryFolder(), filepath.Base(s.path))
-		s.notify(fmt.Sprintf("%s is on a network file system; the traces go to %s", s.path, local))
-		s.path = local
-		if err := makeFolder(filepath.Dir(local)); err != nil {
-			return fmt.Errorf("open store: %w", err)
-		}
+	if err := s.avoidNetwork(onNetwork); err != nil {
+		return fmt.Errorf("open store: %w", err)
 	}
 	if s.lock, err = openLock(s.path + ".lock"); err != nil {
 		return fmt.Errorf("open store: %w", err)
@@ -72,6 +67,17 @@ func (s *Store) open() (err error) {
 		err = errors.Join(explain(doing, err), s.lock.close())
 	}
 	return err
+}
+
+// avoidNetwork moves the store to a local folder when its own lies on a network file system.
+func (s *Store) avoidNetwork(onNetwork func(folder string) bool) error {
+	if !onNetwork(filepath.Dir(s.path)) {
+		return nil
+	}
+	local := filepath.Join(temporaryFolder(), filepath.Base(s.path))
+	s.notify(fmt.Sprintf("%s is on a network file system; the traces go to %s", s.path, local))
+	s.path = local
+	return makeFolder(filepath.Dir(local))
 }
 
 // openFile opens the database, after it has been brought to the present schema or set aside where need be.
@@ -90,17 +96,21 @@ func (s *Store) openFile() (*conn, error) {
 			c, err = s.repair(c, err, suspected)
 			return c, errors.Join(err, s.lock.share())
 		}
+		shared := s.lock.share()
+		if err == nil && !old && shared == nil {
+			return c, nil // suspected, but it opens: the look at the whole must wait
+		}
 		if c != nil {
 			err = errors.Join(err, c.close())
 		}
-		if err2 := s.lock.share(); err2 != nil {
-			return nil, errors.Join(err, err2)
+		if shared != nil {
+			return nil, errors.Join(err, shared)
 		}
 		if patience > 0 {
 			continue
 		}
 		if err == nil {
-			err = errors.New("it is damaged or of an older schema, and other forkspan processes have it open")
+			err = errors.New("it is of an older schema, and other forkspan processes have it open")
 		}
 		return nil, err
 	}
