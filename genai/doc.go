@@ -43,6 +43,6 @@
 //
 // # Bounds
 //
-// Of a request's body 1 MiB is looked at, an event is understood up to 4 MiB ([WithMaxEvent]), 16,384 gaps are kept. What is
-// larger, unsound or in an unknown Content-Encoding is counted ([AttrUnparsed]) and does no harm.
+// Of a request's body 1 MiB is looked at, an event is understood up to 4 MiB ([WithMaxEvent]), 16,384 gaps are kept. An event
+// that is larger or unsound, and an answer in an unknown Content-Encoding, is counted ([AttrUnparsed]) and does no harm.
 package genai

@@ -70,14 +70,14 @@ func (rec *Recorder) NewRequest(ctx context.Context, info RequestInfo) *Request 
 		}
 	}
 	var buf [16]attribute.KeyValue
-	name, attributes := r.spanName(r.fields.model), append(r.startAttributes(buf[:0]), info.Attributes...)
+	title, attributes := r.spanName(r.fields.model), append(r.startAttributes(buf[:0]), info.Attributes...)
 	if info.Span != nil {
 		r.ctx, r.span = trace.ContextWithSpan(ctx, info.Span), info.Span
-		r.span.SetName(name)
+		r.span.SetName(title)
 		r.span.SetAttributes(attributes...)
 		return r
 	}
-	r.ctx, r.span = rec.tracer.Start(ctx, name, rec.kind,
+	r.ctx, r.span = rec.tracer.Start(ctx, title, rec.kind,
 		trace.WithTimestamp(r.marks.Received), trace.WithAttributes(attributes...))
 	return r
 }

@@ -22,7 +22,7 @@ import (
 func written(s tracetest.SpanStub) string {
 	var l []string
 	for _, kv := range s.Attributes {
-		l = append(l, fmt.Sprintf("%s=%s", kv.Key, kv.Value.Emit()))
+		l = append(l, fmt.Sprintf("%s=%s", kv.Key, kv.Value.String()))
 	}
 	slices.Sort(l)
 	return strings.Join(l, "\n")
@@ -90,8 +90,8 @@ func TestVLLMNames(t *testing.T) {
 		AttrVLLMPrefill: "0.000803",
 		AttrVLLMDecode:  "0.05", AttrProviderName: "mine", AttrUsageInput: "21",
 	} {
-		if v := a[key]; v.Emit() != want {
-			t.Errorf("%s = %s, want %s", key, v.Emit(), want)
+		if v := a[key]; v.String() != want {
+			t.Errorf("%s = %s, want %s", key, v.String(), want)
 		}
 	}
 	if s.SpanKind != trace.SpanKindServer {
@@ -109,7 +109,7 @@ func TestPhases(t *testing.T) {
 	for _, s := range rec.spans.GetSpans() {
 		if s.Parent.SpanID() == rec.span(t).SpanContext.SpanID() {
 			got = append(got, fmt.Sprint(s.Name, " ", s.StartTime.Sub(epoch), "-", s.EndTime.Sub(epoch), " ",
-				attrs(s)[AttrDerivedFrom].Emit(), " ", attrs(s)[AttrDerived].Emit()))
+				attrs(s)[AttrDerivedFrom].String(), " ", attrs(s)[AttrDerived].String()))
 		}
 	}
 	want := []string{"decode 20ms-40ms ollama true", "prefill 10ms-20ms ollama true", "load 5ms-10ms ollama true"}
@@ -217,7 +217,7 @@ func TestStreamOfOllama(t *testing.T) {
 			}
 			r.End(nil)
 			if got := attrs(rec.span(t))[AttrRequestStream]; (got.Type() == attribute.BOOL && got.AsBool()) != want {
-				t.Errorf("%q: stream %v", body, got.Emit())
+				t.Errorf("%q: stream %v", body, got.String())
 			}
 		}
 	}
@@ -274,7 +274,7 @@ func TestMetrics(t *testing.T) {
 		case metricdata.Histogram[float64]:
 			for _, p := range d.DataPoints {
 				e, _ := p.Attributes.Value(AttrErrorType)
-				got[m.Name+" "+e.Emit()] = fmt.Sprintf("%d × %.3f%s", p.Count, p.Sum, m.Unit)
+				got[m.Name+" "+e.String()] = fmt.Sprintf("%d × %.3f%s", p.Count, p.Sum, m.Unit)
 			}
 		case metricdata.Histogram[int64]:
 			got[m.Name] = fmt.Sprintf("%d × %d%s", d.DataPoints[0].Count, d.DataPoints[0].Sum, m.Unit)
