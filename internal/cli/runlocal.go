@@ -125,9 +125,15 @@ func (r *localRun) connectBackend() {
 		return
 	}
 	backend, err := forward.FromEnviron(r.lookup)
-	if err == nil && backend != nil && r.sampled {
-		r.forward, err = forward.New(backend)
+	switch {
+	case err == nil && backend == nil:
+		return
+	case err == nil && !r.sampled:
+		r.note("the trace that is continued is not sampled: it is recorded here, and not passed on to %s", backend.Name())
+		return
+	case err == nil:
 		r.backend = backend.Name()
+		r.forward, err = forward.New(backend)
 	}
 	if err != nil {
 		r.note("spans are not passed on: %v", err)
