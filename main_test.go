@@ -125,7 +125,7 @@ func start(t *testing.T, opts ...forkspan.Option) *forkspan.Tracer {
 func attr(s interface{ Attributes() []attribute.KeyValue }, key string) string {
 	for _, kv := range s.Attributes() {
 		if string(kv.Key) == key {
-			return kv.Value.Emit()
+			return kv.Value.String()
 		}
 	}
 	return ""

@@ -155,7 +155,7 @@ func readUntil(t testing.TB, r io.Reader, want string) {
 func attribute(s sdktrace.ReadOnlySpan, key string) string {
 	for _, kv := range s.Attributes() {
 		if string(kv.Key) == key {
-			return kv.Value.Emit()
+			return kv.Value.String()
 		}
 	}
 	return ""
