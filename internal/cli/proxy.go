@@ -100,7 +100,7 @@ func (a *app) proxy(f proxyFlags, address string) error {
 
 // proxyGC spends some memory for latency: a proxy's heap is a few megabytes, and by Go's default would be collected every few
 // hundred requests.
-const proxyGC = 400
+const proxyGC = 200
 
 // serve runs the proxy until ctx ends; from then on forget makes the next signal end the program.
 func (s *proxySession) serve(ctx context.Context, forget func(), upstream *url.URL) error {
