@@ -2,7 +2,6 @@ package cli
 
 import (
 	"bufio"
-	"bytes"
 	"compress/gzip"
 	"errors"
 	"fmt"
@@ -11,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"forkspan.dev/forkspan/internal/commandspan"
 	"forkspan.dev/forkspan/internal/otlp"
 )
 
@@ -62,13 +62,17 @@ func (r *localRun) writeLines(w io.Writer, compress bool) error {
 		packed = gzip.NewWriter(buffered)
 		lines = packed
 	}
+	whole, err := r.wholeSpans()
+	if err != nil {
+		return err
+	}
 	var line []byte
 	for request, err := range r.requests() {
 		if err != nil {
 			return err
 		}
-		if bytes.Equal(request.Body, r.begun) {
-			continue // these spans follow as a whole
+		if isBeginning(request.Body, whole) {
+			continue // its spans follow as a whole
 		}
 		if line, err = otlp.AppendJSON(line[:0], request.Body); err != nil {
 			return err
@@ -83,4 +87,44 @@ func (r *localRun) writeLines(w io.Writer, compress bool) error {
 		}
 	}
 	return buffered.Flush()
+}
+
+// ownSpans returns the spans of a request if a forkspan made them.
+func ownSpans(body []byte) []otlp.Span {
+	_, sum, _, _, err := otlp.Scan(body)
+	if err != nil || !commandspan.Made(body, sum) {
+		return nil
+	}
+	spans, err := otlp.Decode(body)
+	if err != nil {
+		return nil
+	}
+	return spans
+}
+
+// wholeSpans returns the spans that forkspans made and that have ended.
+func (r *localRun) wholeSpans() (map[otlp.SpanID]bool, error) {
+	whole := make(map[otlp.SpanID]bool)
+	for request, err := range r.requests() {
+		if err != nil {
+			return nil, err
+		}
+		for _, span := range ownSpans(request.Body) {
+			if span.End != 0 {
+				whole[span.SpanID] = true
+			}
+		}
+	}
+	return whole, nil
+}
+
+// isBeginning tells whether a request holds nothing but unfinished spans that are there as a whole too.
+func isBeginning(body []byte, whole map[otlp.SpanID]bool) bool {
+	spans := ownSpans(body)
+	for _, span := range spans {
+		if span.End != 0 || !whole[span.SpanID] {
+			return false
+		}
+	}
+	return len(spans) > 0
 }

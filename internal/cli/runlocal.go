@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -36,7 +37,6 @@ type localRun struct {
 
 	opened chan struct{}  // closed when stores is set
 	stores []*store.Store // what is open: the last one is written; more than one when the first has failed. Guarded by mu after opened
-	begun  []byte         // the request with the unfinished spans
 
 	awaitedSpan string         // name of the span that makes the command ready; empty for none
 	awaited     chan time.Time // gets when it arrived
@@ -154,7 +154,7 @@ func (r *localRun) Append(ctx context.Context, body []byte, sum otlp.Summary) er
 		return err
 	}
 	r.counts.add(sum)
-	if r.forward != nil {
+	if r.forward != nil && hasFinished(sum) {
 		r.forward.Send(bytes.Clone(body), sum.Spans)
 	}
 	if r.awaitedSpan != "" && hasEnded(body, r.awaitedSpan) {
@@ -164,6 +164,12 @@ func (r *localRun) Append(ctx context.Context, body []byte, sum otlp.Summary) er
 		}
 	}
 	return nil
+}
+
+// hasFinished tells whether any span of a request has ended. The beginnings that a forkspan further down sends are not for
+// other backends, which would take them for whole spans.
+func hasFinished(sum otlp.Summary) bool {
+	return slices.ContainsFunc(sum.Traces, func(t otlp.TraceSummary) bool { return t.End != 0 })
 }
 
 // put commits a request. A store that fails while the run goes on (a full disk) is followed by one in memory.
@@ -229,8 +235,7 @@ func (r *localRun) begin(spans []commandspan.Span) {
 		ParentID: r.childParent(), Start: r.process.Started(), PID: os.Getpid(), BootID: bootID(),
 	}
 	r.save()
-	r.begun = commandspan.Encode(r.resource, version(), spans...)
-	r.keep(r.begun, 0)
+	r.keep(commandspan.Encode(r.resource, version(), spans...), 0)
 }
 
 // bootID tells this boot of the machine from others; empty where the system does not say.
