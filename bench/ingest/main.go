@@ -71,7 +71,10 @@ func parseTarget(s string) (target, error) {
 		}
 		value, rest, _ := strings.Cut(rest, " ")
 		s = strings.TrimSpace(rest)
-		field := map[string]*string{"name": &t.name, "proto": &t.proto, "addr": &t.addr, "path": &t.path, "data": &t.data, "query": &t.query}[key]
+		fields := map[string]*string{
+			"name": &t.name, "proto": &t.proto, "addr": &t.addr, "path": &t.path, "data": &t.data, "query": &t.query,
+		}
+		field := fields[key]
 		if field == nil {
 			return t, fmt.Errorf("unknown key %q", key)
 		}
@@ -87,8 +90,8 @@ func run(ctx context.Context, opts options, targets []target, rounds int) error 
 	if len(targets) == 0 {
 		return errors.New("no -target given")
 	}
-	fmt.Printf("%s %s/%s, %d CPUs; %d spans of %d bytes, %d a request, %d senders\n", runtime.Version(), runtime.GOOS, runtime.GOARCH,
-		runtime.NumCPU(), opts.spans, len(newBatch(opts.batch, 1).body)/opts.batch, opts.batch, opts.senders)
+	fmt.Printf("%s %s/%s, %d CPUs; %d spans of %d bytes, %d a request, %d senders\n",
+		runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), opts.spans, len(newBatch(opts.batch, 1).body)/opts.batch, opts.batch, opts.senders)
 	results := make(map[string][]result)
 	for range rounds {
 		for _, t := range targets {

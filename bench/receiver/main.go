@@ -1,5 +1,5 @@
-// Command receiver is forkspan's receiver and store alone, to be measured by ingest: OTLP/gRPC and OTLP/HTTP on one port, and a
-// trace by its id as OTLP JSON lines on another.
+// Command receiver is forkspan's receiver and store alone, to be measured by ingest: OTLP/gRPC and OTLP/HTTP on one port, the
+// spans of a trace, found by its id, on another.
 package main
 
 import (
@@ -101,8 +101,8 @@ func writeTrace(ctx context.Context, w http.ResponseWriter, s *store.Store, hexI
 			return err
 		}
 		for i := range spans {
-			if spans[i].TraceID == otlp.TraceID(b) {
-				fmt.Fprintf(w, "%x %x %s %d %d %v\n", spans[i].SpanID, spans[i].ParentID, spans[i].Name, spans[i].Start, spans[i].End, spans[i].Attributes())
+			if s := &spans[i]; s.TraceID == otlp.TraceID(b) {
+				fmt.Fprintf(w, "%x %x %s %d %d %v\n", s.SpanID, s.ParentID, s.Name, s.Start, s.End, s.Attributes())
 			}
 		}
 	}

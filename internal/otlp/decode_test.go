@@ -60,7 +60,8 @@ func compareDecoded(t *testing.T, body []byte, want *tracepb.TracesData) {
 		if !bytes.Equal(got.TraceID[:], want.TraceId) || !bytes.Equal(got.SpanID[:], want.SpanId) ||
 			!bytes.Equal(bytes.Trim(got.ParentID[:], "\x00"), bytes.Trim(want.ParentSpanId, "\x00")) ||
 			got.Name != want.Name || got.Flags != want.Flags || got.Message != want.Status.GetMessage() ||
-			uint64(got.Start) != min(want.StartTimeUnixNano, math.MaxInt64) || uint64(got.End) != min(want.EndTimeUnixNano, math.MaxInt64) {
+			uint64(got.Start) != min(want.StartTimeUnixNano, math.MaxInt64) ||
+			uint64(got.End) != min(want.EndTimeUnixNano, math.MaxInt64) {
 			t.Fatalf("span %d: got %+v, want %+v", i, got, want)
 		}
 		if k := want.Kind; k >= 0 && k <= 5 && got.Kind != otlp.Kind(k) {
@@ -82,7 +83,8 @@ func compareDecoded(t *testing.T, body []byte, want *tracepb.TracesData) {
 			}
 		}
 		for n, l := range want.Links {
-			if len(l.TraceId) == 16 && !bytes.Equal(links[n].TraceID[:], l.TraceId) || !sameFields(links[n].Attributes, fieldsOf(l.Attributes)) {
+			wrongID := len(l.TraceId) == 16 && !bytes.Equal(links[n].TraceID[:], l.TraceId)
+			if wrongID || !sameFields(links[n].Attributes, fieldsOf(l.Attributes)) {
 				t.Fatalf("span %d: link %+v, want %+v", i, links[n], l)
 			}
 		}
@@ -155,7 +157,8 @@ func TestDecode(t *testing.T) {
 		t.Fatal(err)
 	}
 	first, second := &spans[0], &spans[1]
-	if first.Process != second.Process || first.Scope != second.Scope || *first.Scope != (otlp.Scope{Name: "vllm.worker", Version: "1"}) {
+	scope := otlp.Scope{Name: "vllm.worker", Version: "1"}
+	if first.Process != second.Process || first.Scope != second.Scope || *first.Scope != scope {
 		t.Errorf("process %p, %p; scope %+v, %+v", first.Process, second.Process, first.Scope, second.Scope)
 	}
 	if !sameFields(first.Process.Attributes, fieldsOf(everything)) {

@@ -13,9 +13,9 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// FromJSON converts one export request in OTLP JSON into its protobuf. Unknown members are ignored. Ids are hexadecimal as OTLP
-// wants them; base64, which generic protobuf tools write, is read as well. A span whose ids are neither keeps malformed ids, so
-// that [Scan] cuts it out and its neighbours stay.
+// FromJSON converts one export request in OTLP JSON into its protobuf. Unknown members are ignored. Ids are hexadecimal as
+// OTLP wants them; base64, which generic protobuf tools write, is read as well. A span whose ids are neither keeps malformed
+// ids, so that [Scan] cuts it out and its neighbours stay.
 // See https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding.
 func FromJSON(data []byte) ([]byte, error) {
 	var r jsonRequest

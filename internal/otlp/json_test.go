@@ -17,7 +17,8 @@ import (
 
 // oneSpan wraps the members of a span into a request.
 func oneSpan(members string) string {
-	return `{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"` + strings.Repeat("aa", 16) + `","spanId":"0101010101010101"` + members + `}]}]}]}`
+	return `{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"` + strings.Repeat("aa", 16) +
+		`","spanId":"0101010101010101"` + members + `}]}]}]}`
 }
 
 func TestFromJSON(t *testing.T) {
@@ -95,13 +96,15 @@ func TestFromJSONRefuses(t *testing.T) {
 // TestJSONWithBadIDs has spans with ids of no kind: they are cut out by Scan like those of protobuf.
 func TestJSONWithBadIDs(t *testing.T) {
 	for _, id := range []string{"xyz", "aa", "", strings.Repeat("aa", 17), strings.Repeat("00", 16)} {
-		text := strings.Replace(oneSpan(`},{"traceId":"`+strings.Repeat("bb", 16)+`","spanId":"0202020202020202"`), strings.Repeat("aa", 16), id, 1)
+		text := oneSpan(`},{"traceId":"` + strings.Repeat("bb", 16) + `","spanId":"0202020202020202"`)
+		text = strings.Replace(text, strings.Repeat("aa", 16), id, 1)
 		body, err := otlp.FromJSON([]byte(text))
 		if err != nil {
 			t.Errorf("id %q: %v", id, err)
 			continue
 		}
-		if _, sum, rejected, reason, err := otlp.Scan(body); err != nil || rejected != 1 || sum.Spans != 1 || !strings.Contains(reason, "trace id") {
+		_, sum, rejected, reason, err := otlp.Scan(body)
+		if err != nil || rejected != 1 || sum.Spans != 1 || !strings.Contains(reason, "trace id") {
 			t.Errorf("id %q: %d rejected (%s), %d kept, %v", id, rejected, reason, sum.Spans, err)
 		}
 	}
@@ -124,7 +127,8 @@ func TestAppendJSON(t *testing.T) {
 	r := resourceSpans([]*commonpb.KeyValue{attribute("service.name", stringValue("a\"b\\c\n\x01é\u2028"))},
 		&tracepb.Span{TraceId: traceA, SpanId: span1, Name: "n", Kind: 2, StartTimeUnixNano: 5, Status: &tracepb.Status{}})
 	got, err := otlp.AppendJSON([]byte("line: "), marshal(t, r))
-	want := `line: {"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"a\"b\\c\n\u0001é` + "\u2028" + `"}}]},` +
+	want := `line: {"resourceSpans":[{"resource":{"attributes":[{"key":"service.name",` +
+		`"value":{"stringValue":"a\"b\\c\n\u0001é` + "\u2028" + `"}}]},` +
 		`"scopeSpans":[{"spans":[{"traceId":"` + strings.Repeat("aa", 16) + `","spanId":"0101010101010101","name":"n","kind":2,` +
 		`"startTimeUnixNano":"5","status":{}}]}]}]}`
 	if err != nil || string(got) != want {

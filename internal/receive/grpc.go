@@ -31,7 +31,6 @@ func (s *Server) newGRPC() *grpc.Server {
 		grpc.MaxRecvMsgSize(maxRequest),
 		grpc.InitialWindowSize(256<<10),
 		grpc.InitialConnWindowSize(1<<20),
-		grpc.SharedWriteBuffer(true),
 		grpc.MaxConcurrentStreams(100),
 		grpc.ConnectionTimeout(helloTimeout),
 		// A peer that has vanished is found out in a minute and a half; clients may ping as often as they like.

@@ -137,7 +137,8 @@ func (s *Store) enforceAge(ctx context.Context) (removed bool, err error) {
 		if err := s.removeRun(ctx, r.ID); err != nil {
 			return true, err
 		}
-		s.notify(fmt.Sprintf("removed run %s (%s, %s): older than %s", r.ID, r.Name, r.Start.Format(time.DateTime), days(s.opts.MaxAge)))
+		age := days(s.opts.MaxAge)
+		s.notify(fmt.Sprintf("removed run %s (%s, %s): older than %s", r.ID, r.Name, r.Start.Format(time.DateTime), age))
 	}
 	stray, err := s.oldestStray()
 	if err != nil || stray == 0 || stray >= before {
@@ -194,7 +195,8 @@ func (s *Store) enforceSize(ctx context.Context) (removed bool, err error) {
 			err = s.removeRun(ctx, run)
 		} else {
 			err = s.change(func(c *conn) error {
-				_, _, err := c.exec("DELETE FROM request WHERE id >= ? AND id < ? AND run = ?", oldest, min(oldest+removeRows, newest), run)
+				const query = "DELETE FROM request WHERE id >= ? AND id < ? AND run = ?"
+				_, _, err := c.exec(query, oldest, min(oldest+removeRows, newest), run)
 				return err
 			})
 		}
