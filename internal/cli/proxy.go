@@ -265,7 +265,7 @@ func (k *storeProxySink) close(stats proxy.Stats) {
 	}
 	k.say("proxied %s", proxyAccount(stats))
 	if stats.Requests > 0 {
-		k.say("show them again: forkspan ls %s", shortID(k.run.ID))
+		k.say("show them again: forkspan ls --requests %s", shortID(k.run.ID))
 	}
 }
 

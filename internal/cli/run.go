@@ -32,6 +32,7 @@ type runFlags struct {
 	summary string        // "", "text" or "md"
 	quiet   bool
 	output  string
+	proxies []string
 	sample  bool // the demo's, which says itself what to do next
 }
 
@@ -87,6 +88,7 @@ func newRun(a *app) *cobra.Command {
 	flags.Lookup("summary").NoOptDefVal = "text"
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "print nothing of our own")
 	flags.StringVarP(&f.output, "output", "o", "", "write the run to `FILE` as OTLP JSON lines; compressed if it ends in .gz")
+	flags.StringArrayVar(&f.proxies, "proxy", nil, "record requests: `LISTEN:UPSTREAM` as forkspan proxy --listen LISTEN UPSTREAM (may be repeated)")
 	cmd.MarkFlagsMutuallyExclusive("link-parent", "ignore-parent")
 	return cmd
 }
@@ -130,10 +132,15 @@ func (a *app) run(f runFlags, argv []string) error {
 	if err != nil {
 		return err
 	}
+	proxies, err := parseProxies(f.proxies)
+	if err != nil {
+		return err
+	}
 	s := newSession(a, f, argv)
 	if err := s.prepare(condition); err != nil {
 		return err
 	}
+	s.startProxies(proxies)
 	outcome, err := s.supervise()
 	if err != nil {
 		if start, ok := errors.AsType[*supervise.StartError](err); ok {

@@ -18,6 +18,7 @@ import (
 	"forkspan.dev/forkspan/internal/commandspan"
 	"forkspan.dev/forkspan/internal/environ"
 	"forkspan.dev/forkspan/internal/otlp"
+	"forkspan.dev/forkspan/internal/proxy"
 	"forkspan.dev/forkspan/internal/ready"
 	"forkspan.dev/forkspan/internal/redact"
 	"forkspan.dev/forkspan/internal/servers"
@@ -59,6 +60,7 @@ type session struct {
 	condition ready.Condition
 	stale     bool // the condition held before the command was started
 	rec       recorder
+	proxies   []*proxy.Server
 	process   *supervise.Process
 	readyAt   time.Time
 }
@@ -257,6 +259,7 @@ func (s *session) supervise() (supervise.Outcome, error) {
 	stopped, timedOut := s.wait(&begun)
 	outcome := s.process.Outcome()
 	begun.Wait()
+	s.stopProxies()
 	s.rec.end(outcome, s.finalSpans(outcome))
 	switch {
 	case stopped:
