@@ -79,7 +79,7 @@ func (s *session) watchReady(ctx context.Context, probing *sync.WaitGroup) <-cha
 }
 
 // stalePatience bounds the probe before the command is started.
-const stalePatience = 200 * time.Millisecond
+const stalePatience = 500 * time.Millisecond
 
 // checkStale finds out whether another server already answers where the command's is to.
 func (s *session) checkStale() {
