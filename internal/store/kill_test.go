@@ -188,3 +188,25 @@ func TestSeveralProcesses(t *testing.T) {
 		}
 	}
 }
+
+// TestSeveralProcessesBegin has many processes find no file at the same moment.
+func TestSeveralProcessesBegin(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "folder", "forkspan.db")
+	const processes, requests = 8, 8
+	var all sync.WaitGroup
+	for range processes {
+		cmd := helper("ingest", path, "R", strconv.Itoa(requests))
+		cmd.Stdout = io.Discard
+		all.Go(func() {
+			if err := cmd.Run(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	s := open(t, path, store.Options{Notify: func(msg string) { t.Error(msg) }})
+	defer s.Close()
+	if traces, err := s.Traces(context.Background(), "R"); err != nil || len(traces) != processes*requests {
+		t.Errorf("%d traces, %v", len(traces), err)
+	}
+}

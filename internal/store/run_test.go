@@ -159,3 +159,23 @@ func TestClosed(t *testing.T) {
 		t.Error("Runs of a closed store")
 	}
 }
+
+// A path is taken as it is, also where it has characters that mean something in a URI.
+func TestOddPath(t *testing.T) {
+	name := "a b#c%20é&mode=memory.db"
+	if os.PathSeparator == '/' {
+		name = "what?" + name
+	}
+	path := filepath.Join(t.TempDir(), name)
+	s := open(t, path, store.Options{})
+	putRun(t, s, store.Run{ID: "R"})
+	if s.Path() != path {
+		t.Errorf("path %s", s.Path())
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if size(t, path) == 0 {
+		t.Error("nothing is in the file")
+	}
+}
