@@ -14,6 +14,7 @@ import (
 
 	fst "forkspan.dev/forkspan/forkspantest"
 	"forkspan.dev/forkspan/genai"
+	"forkspan.dev/forkspan/genai/genaihttp"
 )
 
 // ending is a way in which a request ends.
@@ -176,6 +177,44 @@ func TestTimeouts(t *testing.T) {
 		if got := attribute(llmSpan(t, c.wait(t, 1)), genai.AttrErrorType); got != genai.ErrorTypeClientGone {
 			t.Errorf("error.type %q", got)
 		}
+	}
+}
+
+// TestLimitsOfTheTransport end a request on this side, before and after the answer's header.
+func TestLimitsOfTheTransport(t *testing.T) {
+	for _, tt := range []struct {
+		reply fst.Reply
+		base  *http.Transport
+		limit time.Duration // of the request; 0 for none
+	}{
+		{fst.Reply{Steps: []fst.Step{fst.Hang()}}, &http.Transport{ResponseHeaderTimeout: 30 * time.Millisecond}, 0},
+		{fst.Reply{Steps: []fst.Step{fst.Hang()}}, &http.Transport{}, 30 * time.Millisecond},
+		{fst.Reply{Steps: []fst.Step{fst.Role(), fst.Hang()}}, &http.Transport{}, 30 * time.Millisecond},
+	} {
+		server := fst.NewModelServer(t)
+		server.Reply(tt.reply)
+		spans := fst.NewRecorder()
+		client := genaihttp.Transport(tt.base,
+			genaihttp.WithTracerProvider(sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans))))
+		ctx := patient(t)
+		if tt.limit > 0 {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, tt.limit)
+			defer cancel()
+		}
+		r, err := http.NewRequestWithContext(ctx, http.MethodPost, server.URL()+chatPath, strings.NewReader(streamBody))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if res, err := client.RoundTrip(r); err == nil {
+			_, _ = io.Copy(io.Discard, res.Body)
+			res.Body.Close()
+		}
+		got := spans.Spans()
+		if len(got) != 1 || attribute(got[0], genai.AttrErrorType) != genai.ErrorTypeTimeout {
+			t.Errorf("got\n%s", spans.Tree(genai.AttrErrorType))
+		}
+		tt.base.CloseIdleConnections()
 	}
 }
 
