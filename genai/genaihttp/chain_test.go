@@ -58,11 +58,20 @@ const (
 
 func newChain(t testing.TB, k kind, opts ...genaihttp.Option) *chain {
 	t.Helper()
-	c := &chain{upstream: forkspantest.NewModelServer(t), spans: forkspantest.NewRecorder(), client: &http.Client{}}
+	upstream := forkspantest.NewModelServer(t)
+	c := newChainTo(t, k, upstream.URL(), opts...)
+	c.upstream = upstream
+	return c
+}
+
+// newChainTo is newChain with another server.
+func newChainTo(t testing.TB, k kind, server string, opts ...genaihttp.Option) *chain {
+	t.Helper()
+	c := &chain{spans: forkspantest.NewRecorder(), client: &http.Client{}}
 	provider := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(c.spans))
 	opts = append([]genaihttp.Option{genaihttp.WithTracerProvider(provider)}, opts...)
 	base := &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 64}
-	target, err := url.Parse(c.upstream.URL())
+	target, err := url.Parse(server)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,15 +88,15 @@ func newChain(t testing.TB, k kind, opts ...genaihttp.Option) *chain {
 	if k != transportOnly {
 		handler = genaihttp.Handler(reverse, opts...)
 	}
-	server := httptest.NewUnstartedServer(handler)
-	server.Config.ErrorLog = log.New(io.Discard, "", 0)
-	server.Start()
-	c.url = server.URL
+	gateway := httptest.NewUnstartedServer(handler)
+	gateway.Config.ErrorLog = log.New(io.Discard, "", 0)
+	gateway.Start()
+	c.url = gateway.URL
 	clientTransport := &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 64}
 	c.client.Transport = clientTransport
 	t.Cleanup(func() {
 		clientTransport.CloseIdleConnections()
-		server.Close()
+		gateway.Close()
 		base.CloseIdleConnections()
 	})
 	return c

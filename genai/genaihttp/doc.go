@@ -19,7 +19,7 @@
 //
 // Of a request to an LLM the first MiB of the body ([genai.MaxRequestBody]) is read before it is sent on: the span needs its
 // model, and a server that answers at once must not meet a body that is still being read. (A bare httputil.ReverseProxy
-// loses a few per cent of such answers: writing the answer's header closes the inbound body, the transport's look for the
+// may lose such answers: writing the answer's header closes the inbound body, the transport's look for the
 // body's end then fails and drops the connection upstream; https://go.dev/issue/40747.) Handler does so when its body is
 // first read, whoever reads it, so that a ReverseProxy with any transport is safe behind it. What is longer streams, and the
 // inbound body is never read past its end.

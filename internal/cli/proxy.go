@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"syscall"
@@ -87,9 +86,6 @@ func (a *app) proxy(f proxyFlags, address string) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if a.Env("GOGC") == "" {
-		debug.SetGCPercent(proxyGC)
-	}
 	s := &proxySession{app: a, flags: f}
 	s.openSink(upstream)
 	if err := s.serve(ctx, stop, upstream); err != nil {
@@ -97,10 +93,6 @@ func (a *app) proxy(f proxyFlags, address string) error {
 	}
 	return nil
 }
-
-// proxyGC spends some memory for latency: a proxy's heap is a few megabytes, and by Go's default would be collected every few
-// hundred requests.
-const proxyGC = 200
 
 // serve runs the proxy until ctx ends; from then on forget makes the next signal end the program.
 func (s *proxySession) serve(ctx context.Context, forget func(), upstream *url.URL) error {
