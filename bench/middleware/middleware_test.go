@@ -3,7 +3,6 @@
 package middleware
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"net/http"
@@ -107,12 +106,7 @@ func BenchmarkTransport(b *testing.B) {
 		b.Run(c.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				r, err := http.NewRequestWithContext(b.Context(), http.MethodPost, "http://localhost:8000/v1/chat/completions",
-					strings.NewReader(request))
-				if err != nil {
-					b.Fatal(err)
-				}
-				res, err := c.transport.RoundTrip(r)
+				res, err := c.transport.RoundTrip(newRequest(b))
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -121,6 +115,14 @@ func BenchmarkTransport(b *testing.B) {
 			}
 		})
 	}
+}
+
+func newRequest(b *testing.B) *http.Request {
+	r, err := http.NewRequestWithContext(b.Context(), http.MethodPost, mustURL.String(), strings.NewReader(request))
+	if err != nil {
+		b.Fatal(err)
+	}
+	return r
 }
 
 // endless yields one event a Read.
@@ -143,7 +145,7 @@ func BenchmarkChunk(b *testing.B) {
 			return &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {"text/event-stream"}}, ContentLength: -1,
 				Body: &endless{left: b.N}}
 		}), genaihttp.WithTracerProvider(provider))
-		r, _ := http.NewRequestWithContext(b.Context(), http.MethodPost, "http://localhost/v1/chat/completions", strings.NewReader(request))
+		r := newRequest(b)
 		res, err := t.RoundTrip(r)
 		if err != nil {
 			b.Fatal(err)
@@ -164,8 +166,7 @@ func BenchmarkChunk(b *testing.B) {
 				flush.Flush()
 			}
 		}), genaihttp.WithTracerProvider(provider))
-		r, _ := http.NewRequestWithContext(b.Context(), http.MethodPost, "http://localhost/v1/chat/completions", bytes.NewReader([]byte(request)))
-		h.ServeHTTP(&nowhere{header: http.Header{}}, r)
+		h.ServeHTTP(&nowhere{header: http.Header{}}, newRequest(b))
 	})
 }
 

@@ -79,7 +79,8 @@ func run(binary, address string, rivals []*contender, s settings, names []string
 			return fmt.Errorf("make folder: %w", err)
 		}
 		defer os.RemoveAll(folder)
-		ours, err := start("forkspan proxy", binary, "--db", folder+"/forkspan.db", "proxy", "-q", "--listen", "127.0.0.1:18002", direct)
+		ours, err := start("forkspan proxy", binary, "--db", folder+"/forkspan.db",
+			"proxy", "-q", "--listen", "127.0.0.1:18002", direct)
 		if err != nil {
 			return err
 		}

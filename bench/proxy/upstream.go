@@ -16,8 +16,9 @@ type upstream struct {
 }
 
 const (
-	path     = "/v1/chat/completions"
-	piece    = `data: {"id":"a","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"content":"word "},"finish_reason":null}]}` + "\n\n"
+	path  = "/v1/chat/completions"
+	piece = `data: {"id":"a","object":"chat.completion.chunk","created":1,"model":"m",` +
+		`"choices":[{"index":0,"delta":{"content":"word "},"finish_reason":null}]}` + "\n\n"
 	lastData = "data: [DONE]\n\n"
 	whole    = `{"id":"a","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant",` +
 		`"content":"Hello, world!"},"finish_reason":"stop"}],"usage":{"prompt_tokens":7,"completion_tokens":4,"total_tokens":11}}`

@@ -262,5 +262,6 @@ func (k *storeProxySink) close(stats proxy.Stats) {
 }
 
 func proxyAccount(s proxy.Stats) string {
-	return fmt.Sprintf("%d requests, %d without a complete answer · %d spans, %d dropped", s.Requests, s.Failed, s.Stored, s.Dropped)
+	return fmt.Sprintf("%d requests, %d without a complete answer · %d spans, %d dropped",
+		s.Requests, s.Failed, s.Stored, s.Dropped)
 }
