@@ -29,6 +29,9 @@ func (s *Store) removeRun(ctx context.Context, run string) error {
 		return err
 	}
 	return s.change(func(c *conn) error {
+		if _, _, err := c.exec("DELETE FROM derived WHERE run = ?", run); err != nil {
+			return err
+		}
 		_, _, err := c.exec("DELETE FROM run WHERE id = ?", run)
 		return err
 	})
@@ -195,8 +198,11 @@ func (s *Store) enforceSize(ctx context.Context) (removed bool, err error) {
 			err = s.removeRun(ctx, run)
 		} else {
 			err = s.change(func(c *conn) error {
-				const query = "DELETE FROM request WHERE id >= ? AND id < ? AND run = ?"
-				_, _, err := c.exec(query, oldest, min(oldest+removeRows, newest), run)
+				end := min(oldest+removeRows, newest)
+				if _, _, err := c.exec("DELETE FROM derived WHERE run = ? AND low < ?", run, end); err != nil {
+					return err
+				}
+				_, _, err := c.exec("DELETE FROM request WHERE id >= ? AND id < ? AND run = ?", oldest, end, run)
 				return err
 			})
 		}

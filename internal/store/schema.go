@@ -25,6 +25,10 @@ var migrations = []string{
 	CREATE TABLE trace_block (first INTEGER PRIMARY KEY, last INTEGER NOT NULL);
 	CREATE TABLE trace_chunk (block INTEGER NOT NULL, high INTEGER NOT NULL, entries BLOB NOT NULL);
 	CREATE INDEX trace_chunk_high ON trace_chunk (block, high);`,
+	`CREATE TABLE derived (
+		run TEXT NOT NULL, kind TEXT NOT NULL, low INTEGER NOT NULL, high INTEGER NOT NULL, requests INTEGER NOT NULL,
+		data BLOB NOT NULL);
+	CREATE INDEX derived_run ON derived (run, kind, high);`,
 }
 
 // errForeign says that the file is somebody else's database.
