@@ -234,8 +234,12 @@ func (r *localRun) begin(spans []commandspan.Span) {
 		ID: r.runID, Kind: "run", Name: r.name, Command: commandspan.Scrub(r.argv), TraceID: r.traceID, SpanID: r.command,
 		ParentID: r.childParent(), Start: r.process.Started(), PID: os.Getpid(), BootID: bootID(),
 	}
-	r.save()
-	r.keep(commandspan.Encode(r.resource, version(), spans...), 0)
+	select {
+	case <-r.process.Done(): // all is stored at once by end
+	default:
+		r.save()
+		r.keep(commandspan.Encode(r.resource, version(), spans...), 0)
+	}
 }
 
 // bootID tells this boot of the machine from others; empty where the system does not say.

@@ -144,12 +144,13 @@ func scanRun(v []driver.Value) (Run, error) {
 	return r, nil
 }
 
-// runs returns the runs that the rest of a query selects.
+// runs returns the runs that the rest of a query selects. They are few: a connection of their own, which costs more than the
+// query, is not opened for them.
 func (s *Store) runs(ctx context.Context, rest string, args ...any) (runs []Run, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("read runs: %w", err)
 	}
-	err = s.read(func(c *conn) error {
+	err = s.change(func(c *conn) error {
 		return c.query("SELECT "+runColumns+" FROM run "+rest, func(columns []driver.Value) error {
 			r, err := scanRun(columns)
 			runs = append(runs, r)
