@@ -2,6 +2,7 @@ package genaihttp
 
 import (
 	"io"
+	"net/http"
 	"sync"
 
 	"forkspan.dev/forkspan/genai"
@@ -82,7 +83,7 @@ func (b *responseBody) Close() error {
 func (b *responseBody) end(err error) {
 	b.ended = true
 	switch {
-	case err == io.EOF:
+	case err == io.EOF, b.c.status == http.StatusSwitchingProtocols: // either side may end an upgraded connection
 		err = nil
 	case err != nil:
 		err = b.c.cause(err)
