@@ -33,39 +33,79 @@ type source struct {
 // leastTraceDigits is how much of a trace id names it.
 const leastTraceDigits = 8
 
+// reference is what a user named: one of its members but db is set. A run or a trace keeps the store open until close.
+type reference struct {
+	file  string
+	run   *store.Run
+	trace *otlp.TraceID
+	db    *store.Store
+}
+
+func (r *reference) close() {
+	if r.db != nil {
+		_ = r.db.Close() // nothing was written that anybody waits for
+	}
+}
+
 // load finds what ref names and reads its spans. The references are those of [referenceHelp].
 func (a *app) load(ctx context.Context, ref string) (*source, error) {
-	ref = plainReference(ref)
-	if ref == "-" || looksLikePath(ref) && fileExists(ref) {
-		return a.loadFile(ref)
-	}
-	db, err := a.openExisting(ctx)
-	if errors.Is(err, errNothingRecorded) && ref != "" && fileExists(ref) {
-		return a.loadFile(ref)
-	}
+	r, err := a.resolve(ctx, ref)
 	if err != nil {
 		return nil, err
 	}
-	defer db.Close()
+	defer r.close()
+	switch {
+	case r.run != nil:
+		return loadRun(ctx, r.db, *r.run)
+	case r.trace != nil:
+		return loadTrace(ctx, r.db, *r.trace)
+	}
+	return a.loadFile(r.file)
+}
+
+// resolve finds what ref names.
+func (a *app) resolve(ctx context.Context, ref string) (reference, error) {
+	ref = plainReference(ref)
+	if ref == "-" || looksLikePath(ref) && fileExists(ref) {
+		return reference{file: ref}, nil
+	}
+	db, err := a.openExisting(ctx)
+	if errors.Is(err, errNothingRecorded) && ref != "" && fileExists(ref) {
+		return reference{file: ref}, nil
+	}
+	if err != nil {
+		return reference{}, err
+	}
+	r, err := find(ctx, db, ref)
+	r.db = db
+	if err != nil || r.file != "" {
+		r.close()
+		r.db = nil
+	}
+	return r, err
+}
+
+// find finds what ref names, the store being there.
+func find(ctx context.Context, db *store.Store, ref string) (reference, error) {
 	run, err := db.FindRun(ctx, ref)
 	switch {
 	case err == nil:
-		return loadRun(ctx, db, run)
+		return reference{run: &run}, nil
 	case !errors.Is(err, store.ErrNotFound):
-		return nil, withHint(err, "forkspan ls lists the runs")
+		return reference{}, withHint(err, "forkspan ls lists the runs")
 	case ref == "" || ref == "last":
-		return nil, nothingRecorded(db.Path())
+		return reference{}, nothingRecorded(db.Path())
 	}
 	trace, found, err := findTrace(ctx, db, ref)
 	switch {
 	case err != nil:
-		return nil, err
+		return reference{}, err
 	case found:
-		return loadTrace(ctx, db, trace)
+		return reference{trace: &trace}, nil
 	case fileExists(ref):
-		return a.loadFile(ref)
+		return reference{file: ref}, nil
 	}
-	return nil, noSuchRun(ref)
+	return reference{}, noSuchRun(ref)
 }
 
 // findRun finds the run that ref names, without its spans.
@@ -202,26 +242,37 @@ func findTrace(ctx context.Context, db *store.Store, ref string) (id otlp.TraceI
 
 // loadFile reads a file of spans without the store; damaged parts are the source's problems.
 func (a *app) loadFile(path string) (*source, error) {
-	var in io.Reader = a.Stdin
-	src := &source{title: "standard input"}
-	if path != "-" {
-		f, err := os.Open(path)
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		in, src.title = f, filepath.Base(path)
-	}
-	file := traceFile{request: func(body []byte, _ otlp.Summary) error {
+	src := &source{}
+	var err error
+	src.title, src.problems, err = a.readFile(path, func(body []byte) error {
 		spans, err := otlp.Decode(body)
 		src.spans = append(src.spans, spans...)
 		return err
-	}}
-	if err := file.read(in); err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, err)
+	})
+	if err != nil {
+		return nil, err
 	}
-	src.problems = file.problems
 	return src, nil
+}
+
+// readFile calls request with each OTLP request of a file, - for standard input. It returns the file's title and what of it
+// could not be read.
+func (a *app) readFile(path string, request func(body []byte) error) (title string, problems []fileProblem, err error) {
+	var in io.Reader = a.Stdin
+	title = "standard input"
+	if path != "-" {
+		f, err := os.Open(path)
+		if err != nil {
+			return "", nil, err
+		}
+		defer f.Close()
+		in, title = f, filepath.Base(path)
+	}
+	file := traceFile{request: func(body []byte, _ otlp.Summary) error { return request(body) }}
+	if err := file.read(in); err != nil {
+		return "", nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	return title, file.problems, nil
 }
 
 // timelineOptions are what the run tells about its spans' places.

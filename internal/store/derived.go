@@ -85,3 +85,18 @@ func (s *Store) PutDerived(ctx context.Context, run, kind string, d Derived) err
 	}
 	return nil
 }
+
+// DropDerived forgets what readers of a kind have put for a run.
+func (s *Store) DropDerived(ctx context.Context, run, kind string) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("drop derived data: %w", err)
+	}
+	err := s.change(func(c *conn) error {
+		_, _, err := c.exec("DELETE FROM derived WHERE run = ? AND kind = ?", run, kind)
+		return err
+	})
+	if err != nil {
+		return explain("drop derived data", err)
+	}
+	return nil
+}

@@ -1,0 +1,205 @@
+package report
+
+import (
+	"math/bits"
+
+	"forkspan.dev/forkspan/internal/otlp"
+)
+
+// none is no record.
+const none = int32(-1)
+
+// deepest bounds how many spans lie between a request span and the next one above; a loop of parents ends there too.
+const deepest = 128
+
+// table finds spans by their ids. It holds places in a slice of which at returns the ids.
+type table[T any] struct {
+	all   []T
+	at    func(*T) *ids
+	slots []int32 // place + 1; 0 is free
+	shift int
+}
+
+func newTable[T any](all []T, at func(*T) *ids) *table[T] {
+	size := bits.Len(uint(max(len(all), 1))) + 1 // at most half full
+	return &table[T]{all: all, at: at, slots: make([]int32, 1<<size), shift: 64 - size}
+}
+
+// find returns the place of a span, and the slot where it is or belongs.
+func (t *table[T]) find(trace *otlp.TraceID, span *otlp.SpanID) (place int32, slot uint64) {
+	mask := uint64(len(t.slots) - 1)
+	for slot = hashIDs(trace, span) >> t.shift; t.slots[slot] != 0; slot = (slot + 1) & mask {
+		place = t.slots[slot] - 1
+		if i := t.at(&t.all[place]); i.span == *span && i.trace == *trace {
+			return place, slot
+		}
+	}
+	return none, slot
+}
+
+// forest tells which request spans are one request.
+type forest struct {
+	*set
+	above []int32 // the next request span above each record, none for the outermost
+	twice []bool  // copies of records; nil when there are none
+	next  []int32 // the next record of a server's view
+}
+
+// join finds for each request span the next one above it. Of copies of a span only the first that has an end stays.
+func (s *set) join() *forest {
+	f := &forest{set: s, above: make([]int32, len(s.records))}
+	byID := newTable(s.records, func(r *record) *ids { return &r.ids })
+	for i := range s.records {
+		r := &s.records[i]
+		place, slot := byID.find(&r.trace, &r.span)
+		if place == none {
+			byID.slots[slot] = int32(i) + 1
+			continue
+		}
+		if f.twice == nil {
+			f.twice = make([]bool, len(s.records))
+		}
+		if s.records[place].flags&unfinished != 0 && r.flags&unfinished == 0 {
+			byID.slots[slot] = int32(i) + 1
+			f.twice[place] = true
+		} else {
+			f.twice[i] = true
+		}
+	}
+	between := newTable(s.between, func(i *ids) *ids { return i })
+	for i := range s.between {
+		if place, slot := between.find(&s.between[i].trace, &s.between[i].span); place == none {
+			between.slots[slot] = int32(i) + 1
+		}
+	}
+	for i := range s.records {
+		f.above[i] = none
+		parent := s.records[i].parent
+		for range deepest {
+			if parent == (otlp.SpanID{}) {
+				break
+			}
+			if place, _ := byID.find(&s.records[i].trace, &parent); place != none {
+				if place != int32(i) {
+					f.above[i] = place
+				}
+				break
+			}
+			place, _ := between.find(&s.records[i].trace, &parent)
+			if place == none {
+				break
+			}
+			parent = s.between[place].parent
+		}
+	}
+	return f
+}
+
+// outermost returns the record at the top of the request that i belongs to; i itself where parents go round in a circle.
+func (f *forest) outermost(i int32) int32 {
+	at := i
+	for range deepest {
+		if f.above[at] == none {
+			return at
+		}
+		at = f.above[at]
+	}
+	return i
+}
+
+// request is the request spans of one request. There may be a million.
+type request struct {
+	outer  int32 // the outermost record; the client's view, unless that is vLLM's own
+	first  int32 // first record of the server's view, none where there is none; forest.next leads to the others
+	warmup bool
+}
+
+// requests gathers the records of each request, in order of their outermost records, and completes the client's view.
+func (f *forest) requests() []request {
+	const engine, inner = 1, 2 // vLLM spans are below this outermost record; request spans are below this record
+	marks := make([]uint8, len(f.records))
+	tops := make([]int32, len(f.records)) // the outermost record, then the place of its request
+	n := 0
+	for i := range f.records {
+		tops[i] = f.outermost(int32(i))
+		switch top := tops[i]; {
+		case f.copy(i):
+			continue
+		case top == int32(i):
+			n++
+			continue
+		case f.records[i].flags&vllm != 0:
+			marks[top] |= engine
+		}
+		marks[f.above[i]] |= inner
+	}
+	list := make([]request, 0, n)
+	at := make([]int32, len(f.records))
+	for i := range f.records {
+		if tops[i] != int32(i) || f.copy(i) {
+			continue
+		}
+		at[i] = int32(len(list))
+		q := request{outer: int32(i), first: none}
+		if f.records[i].flags&vllm != 0 {
+			q.first = q.outer
+		}
+		list = append(list, q)
+	}
+	f.next = make([]int32, len(f.records))
+	for i := range f.next {
+		f.next[i] = none
+	}
+	for i := range f.records {
+		top := tops[i]
+		if top == int32(i) || f.copy(i) || f.copy(int(top)) {
+			continue
+		}
+		q, r := &list[at[top]], &f.records[i]
+		isServer := r.flags&vllm != 0
+		if marks[top]&engine == 0 {
+			isServer = r.flags&server != 0 && marks[i]&inner == 0
+		}
+		switch {
+		case isServer && q.first != q.outer:
+			f.next[i], q.first = q.first, int32(i)
+		case !isServer:
+			f.records[top].complete(r)
+		}
+	}
+	for i := range list {
+		if q := &list[i]; q.first != none && q.first != q.outer {
+			f.records[q.outer].completeWords(&f.records[q.first])
+		}
+	}
+	return list
+}
+
+func (f *forest) copy(i int) bool { return f.twice != nil && f.twice[i] }
+
+// complete fills in what r does not know and the client's span below it does.
+func (r *record) complete(below *record) {
+	if r.flags&unfinished != 0 {
+		return
+	}
+	for t := range r.times {
+		if t != endToEnd && r.times[t] == unset {
+			r.times[t] = below.times[t]
+		}
+	}
+	if r.input == unset {
+		r.input = below.input
+	}
+	if r.output == unset {
+		r.output = below.output
+	}
+	r.completeWords(below)
+}
+
+func (r *record) completeWords(below *record) {
+	for _, w := range [...]int{model, route, operation} {
+		if r.name[w] == 0 {
+			r.name[w] = below.name[w]
+		}
+	}
+}
