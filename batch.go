@@ -64,7 +64,7 @@ func newBatcher(e sdktrace.SpanExporter, limits batchLimits, onError func(error)
 		close(b.done)
 		return b
 	}
-	b.queue = make([]sdktrace.ReadOnlySpan, 0, limits.queue)
+	b.queue = make([]sdktrace.ReadOnlySpan, 0, min(limits.queue, sdktrace.DefaultMaxQueueSize))
 	go b.run()
 	return b
 }
@@ -113,7 +113,7 @@ func (b *batcher) run() {
 	defer b.cancel()
 	timer := time.NewTimer(b.limits.delay)
 	defer timer.Stop()
-	buf := make([]sdktrace.ReadOnlySpan, 0, b.limits.batch)
+	buf := make([]sdktrace.ReadOnlySpan, 0, min(b.limits.batch, sdktrace.DefaultMaxQueueSize))
 	for {
 		select {
 		case <-b.wake:

@@ -21,7 +21,7 @@ import (
 // process's own, so that a process that records nothing does not cut the trace in two. In a ctx that [Extract] has marked
 // as a new root, the variables are taken out.
 //
-// The endpoint and its protocol are added where env does not name one.
+// The tracer's endpoint and protocol are added where env names none, or still the one that [Init] found.
 func Environ(ctx context.Context, env []string) []string {
 	return active.Load().Environ(ctx, env)
 }
@@ -36,7 +36,7 @@ func (t *Tracer) Environ(ctx context.Context, env []string) []string {
 		list.write(v)
 	}
 	if !t.off() && t.childEndpoint != "" {
-		if _, ok := list.lookup(endpointVar); !ok {
+		if v, ok := list.lookup(endpointVar); !ok || t.hadEndpoint && v == t.foundEndpoint {
 			list.set(endpointVar, t.childEndpoint)
 			list.set(protocolVar, t.childProtocol)
 		}

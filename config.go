@@ -3,11 +3,13 @@ package forkspan
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"strconv"
 	"strings"
 	"time"
 
+	"forkspan.dev/forkspan/internal/redact"
 	"go.opentelemetry.io/contrib/propagators/b3"
 	"go.opentelemetry.io/otel/propagation"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -25,7 +27,7 @@ type reader struct {
 
 func (r *reader) bad(name, value, used string, err error) {
 	r.fatal = r.fatal || used == usedDisabled
-	r.errs = append(r.errs, &ConfigError{Var: name, Value: value, Used: used, Err: err})
+	r.errs = append(r.errs, &ConfigError{Var: name, Value: redact.String(value), Used: used, Err: err})
 }
 
 // first returns the first variable that is set, and its value without blanks around it.
@@ -57,6 +59,16 @@ func (r *reader) boolean(name, value string) bool {
 
 // integer returns the first of names that is set, which has to be least or more; def when it is not, or unset.
 func (r *reader) integer(def, least int, names ...string) int {
+	return r.between(def, least, math.MaxInt, names...)
+}
+
+// milliseconds is integer for durations; the greatest is what a time.Duration holds, 292 years.
+func (r *reader) milliseconds(def time.Duration, least int, names ...string) time.Duration {
+	most := int(min(math.MaxInt, math.MaxInt64/int64(time.Millisecond)))
+	return time.Duration(r.between(int(def/time.Millisecond), least, most, names...)) * time.Millisecond
+}
+
+func (r *reader) between(def, least, most int, names ...string) int {
 	name, value := r.first(names...)
 	if name == "" {
 		return def
@@ -67,15 +79,12 @@ func (r *reader) integer(def, least int, names ...string) int {
 		r.bad(name, value, strconv.Itoa(def), errors.New("not a whole number"))
 	case n < least:
 		r.bad(name, value, strconv.Itoa(def), fmt.Errorf("less than %d", least))
+	case n > most:
+		r.bad(name, value, strconv.Itoa(def), fmt.Errorf("more than %d", most))
 	default:
 		return n
 	}
 	return def
-}
-
-// milliseconds is integer for durations.
-func (r *reader) milliseconds(def time.Duration, least int, names ...string) time.Duration {
-	return time.Duration(r.integer(int(def/time.Millisecond), least, names...)) * time.Millisecond
 }
 
 // disabled reports OTEL_SDK_DISABLED.
@@ -91,9 +100,11 @@ type exporters struct {
 	console bool
 }
 
-func (r *reader) exporters() exporters {
+// exporters reads OTEL_TRACES_EXPORTER. A bad value is no reason to be disabled where an option says where spans go.
+func (r *reader) exporters(s *settings) exporters {
 	name, value := r.first("OTEL_TRACES_EXPORTER")
 	var e exporters
+	var unknown []string
 	e.named = name != ""
 	for part := range strings.SplitSeq(value, ",") {
 		switch part = strings.ToLower(strings.TrimSpace(part)); part {
@@ -103,14 +114,18 @@ func (r *reader) exporters() exporters {
 			e.console = true
 		case "none", "":
 		default:
-			defer func() {
-				used := "the other exporters named"
-				if !e.otlp && !e.console {
-					used = usedDisabled
-				}
-				r.bad(name, value, used, fmt.Errorf("unknown exporter %q", part))
-			}()
+			unknown = append(unknown, strconv.Quote(part))
 		}
+	}
+	if len(unknown) > 0 {
+		used := "the other exporters named"
+		switch {
+		case s.endpoint != "":
+			used = "WithEndpoint"
+		case !e.otlp && !e.console:
+			used = usedDisabled
+		}
+		r.bad(name, value, used, fmt.Errorf("unknown exporter %s", strings.Join(unknown, ", ")))
 	}
 	return e
 }
@@ -202,7 +217,7 @@ func (r *reader) propagators() []propagation.TextMapPropagator {
 // limits reads OTEL_SPAN_*_LIMIT, OTEL_EVENT_*_LIMIT, OTEL_LINK_*_LIMIT and the general OTEL_ATTRIBUTE_*_LIMIT.
 func (r *reader) limits() sdktrace.SpanLimits {
 	l := sdktrace.NewSpanLimits()
-	l.AttributeValueLengthLimit = r.integer(sdktrace.DefaultAttributeValueLengthLimit, 0,
+	l.AttributeValueLengthLimit = r.integer(sdktrace.DefaultAttributeValueLengthLimit, -1, // which is no limit
 		"OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT")
 	l.AttributeCountLimit = r.integer(sdktrace.DefaultAttributeCountLimit, 0,
 		"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "OTEL_ATTRIBUTE_COUNT_LIMIT")

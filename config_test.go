@@ -49,6 +49,8 @@ func TestBadConfiguration(t *testing.T) {
 			bad: "OTEL_EXPORTER_OTLP_CLIENT_KEY", used: off, text: "without OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE"},
 		{env: map[string]string{"OTEL_TRACES_EXPORTER": "zipkin"}, used: off, text: `unknown exporter "zipkin"`},
 
+		{env: map[string]string{"OTEL_TRACES_EXPORTER": "zipkin,jaeger"}, used: off, text: `"zipkin", "jaeger"`},
+
 		{env: map[string]string{"OTEL_TRACES_EXPORTER": "zipkin,otlp"}, used: "the other exporters named", enabled: true},
 		{env: map[string]string{"OTEL_SDK_DISABLED": "yes"}, used: "false", enabled: true},
 		{env: map[string]string{"OTEL_TRACES_SAMPLER": "sometimes"}, used: "parentbased_always_on", enabled: true},
@@ -62,12 +64,24 @@ func TestBadConfiguration(t *testing.T) {
 			enabled: true},
 		{env: map[string]string{"OTEL_EXPORTER_OTLP_HEADERS": "api-key=secret%zz"}, value: "api-key=[redacted]",
 			used: "the other headers", enabled: true},
+		{env: map[string]string{"OTEL_EXPORTER_OTLP_HEADERS": "api-key=secret%01"}, value: "api-key=[redacted]",
+			used: "the other headers", enabled: true},
+		{env: map[string]string{"OTEL_EXPORTER_OTLP_HEADERS": "api-key=secret%C3%A9"}, value: "api-key=[redacted]",
+			used: "the other headers", text: "gRPC cannot send", enabled: true},
+		{env: map[string]string{"OTEL_EXPORTER_OTLP_HEADERS": "api!key=secret"}, value: "api!key=[redacted]",
+			used: "the other headers", text: "gRPC header name", enabled: true},
+		{env: map[string]string{"OTEL_EXPORTER_OTLP_HEADERS": "connection=close"}, value: "connection=[redacted]",
+			used: "the other headers", enabled: true},
 		{env: map[string]string{"OTEL_EXPORTER_OTLP_TIMEOUT": "10s"}, used: "10000", enabled: true},
 		{env: map[string]string{"OTEL_EXPORTER_OTLP_COMPRESSION": "zstd"}, used: "none", enabled: true},
 		{env: map[string]string{"OTEL_EXPORTER_OTLP_INSECURE": "1"}, used: "false", enabled: true},
 		{env: map[string]string{"OTEL_BSP_SCHEDULE_DELAY": "-1"}, used: "5000", enabled: true},
 		{env: map[string]string{"OTEL_BSP_MAX_QUEUE_SIZE": "10", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "20"},
 			bad: "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", used: "10", enabled: true},
+		{env: map[string]string{"OTEL_BSP_SCHEDULE_DELAY": "9223372036854775807"}, used: "5000", text: "more than",
+			enabled: true},
+		{env: map[string]string{"OTEL_RESOURCE_ATTRIBUTES": "password=secret%zz"}, value: "password=[redacted]",
+			used: "the value as it is", enabled: true},
 		{env: map[string]string{"OTEL_RESOURCE_ATTRIBUTES": "novalue"}, used: "the other attributes", enabled: true},
 		{env: map[string]string{"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "many"}, used: "128", enabled: true},
 		{env: map[string]string{"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": "-5"}, used: "-1", enabled: true},
@@ -111,6 +125,9 @@ func TestBadConfiguration(t *testing.T) {
 				t.Errorf("error names %s=%q and used %q, want %s=%q and %q",
 					bad.Var, bad.Value, bad.Used, test.bad, value, test.used)
 			}
+			if strings.Count(err.Error(), "used instead") != 1 {
+				t.Errorf("more than one error: %v", err)
+			}
 			if !strings.Contains(err.Error(), test.text) || strings.Contains(err.Error(), "secret") {
 				t.Errorf("message %q, want %q in it and no secret", err, test.text)
 			}
@@ -120,6 +137,17 @@ func TestBadConfiguration(t *testing.T) {
 			_, span := tr.Start(t.Context(), "goes on")
 			span.End()
 		})
+	}
+}
+
+func TestQueueOfAnySize(t *testing.T) {
+	t.Setenv("OTEL_BSP_MAX_QUEUE_SIZE", "1000000000000000000")
+	t.Setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "1000000000000000000")
+	c := forkspantest.NewCollector(t)
+	tr := start(t, forkspan.WithEndpoint(c.Endpoint()))
+	spans(t.Context(), 3000) // more than room is made for beforehand
+	if err := tr.Flush(t.Context()); err != nil || len(c.Spans()) != 3000 {
+		t.Errorf("%d spans arrived, error %v", len(c.Spans()), err)
 	}
 }
 

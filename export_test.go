@@ -14,6 +14,7 @@ import (
 	"forkspan.dev/forkspan/forkspantest"
 	"go.opentelemetry.io/otel/attribute"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc/codes"
 )
 
@@ -271,6 +272,47 @@ func TestPanickingExporter(t *testing.T) {
 	}
 	if s := tr.Stats(); s.Failed != 1 {
 		t.Errorf("stats %+v", s)
+	}
+}
+
+func TestTextThatIsNotUTF8CostsNoSpan(t *testing.T) {
+	for _, protocol := range []string{"grpc", "http/protobuf", "http/json"} {
+		t.Run(protocol, func(t *testing.T) {
+			c := forkspantest.NewCollector(t)
+			tr := start(t, forkspan.WithEndpoint(c.TracesEndpoint()), forkspan.WithProtocol(protocol),
+				forkspan.WithResourceAttributes(attribute.String("path", "r\xff")))
+			spans(t.Context(), 1)
+			ctx, bad := forkspan.Start(t.Context(), "n\xff", attribute.String("k\xff", "v\xff"),
+				attribute.StringSlice("list", []string{"ok", "\xff"}))
+			bad.AddEvent("e\xff", trace.WithAttributes(attribute.String("k", "\xff")))
+			bad.AddLink(trace.Link{SpanContext: bad.SpanContext(), Attributes: []attribute.KeyValue{attribute.String("k", "\xff")}})
+			err := errors.New("m\xff")
+			forkspan.End(bad, &err)
+			if err := tr.Flush(ctx); err != nil {
+				t.Errorf("Flush: %v", err)
+			}
+			got, ok := c.Find("n\ufffd")
+			if len(c.Spans()) != 2 || !ok || got.GetStatus().GetMessage() != "*errors.errorString: m\ufffd" {
+				t.Errorf("%d spans arrived: %s", len(c.Spans()), c.Tree())
+			}
+		})
+	}
+}
+
+func TestHeadersThatCannotBeSent(t *testing.T) {
+	c := forkspantest.NewCollector(t)
+	tr, err := forkspan.Init(t.Context(), "test.module", forkspan.WithEndpoint(c.Endpoint()),
+		forkspan.WithHeaders(map[string]string{"good": "a", "bad": "line\nbreak", "data-bin": "\x00\xff"}))
+	var bad *forkspan.ConfigError
+	if !errors.As(err, &bad) || bad.Var != "WithHeaders" || bad.Value != "bad=[redacted]" {
+		t.Errorf("error %v", err)
+	}
+	spans(t.Context(), 1)
+	if err := tr.Shutdown(t.Context()); err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+	if r := c.Requests(); len(r) != 1 || r[0].Header.Get("Good") != "a" || r[0].Header.Get("Data-Bin") == "" {
+		t.Errorf("requests %+v", r)
 	}
 }
 

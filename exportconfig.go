@@ -5,8 +5,10 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 )
@@ -43,7 +45,7 @@ func (r *reader) export(s *settings) exportConfig {
 		c.timeout = r.milliseconds(defaultTimeout, 1,
 			"OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT")
 	}
-	c.headers = r.headers(s)
+	c.headers = r.headers(s, c.protocol)
 	if u := c.endpoint.user; u != nil && c.headers["authorization"] == "" {
 		c.headers["authorization"] = basicAuth(u)
 	}
@@ -151,12 +153,17 @@ func (r *reader) security(s *settings, c *exportConfig) {
 }
 
 // headers reads a list of key=value with URL-escaped values (W3C Baggage without properties). Keys are lower-cased, as
-// gRPC wants them. Unreadable members are left out.
-func (r *reader) headers(s *settings) map[string]string {
+// gRPC wants them. Members that are unreadable, or that the protocol cannot send, are left out.
+func (r *reader) headers(s *settings, protocol string) map[string]string {
 	h := map[string]string{}
 	if s.headers != nil {
-		for k, v := range s.headers {
-			h[strings.ToLower(k)] = v
+		for _, k := range slices.Sorted(maps.Keys(s.headers)) {
+			key := strings.ToLower(k)
+			if err := checkHeader(key, s.headers[k], protocol); err != nil {
+				r.bad("WithHeaders", maskHeader(k+"="), "the other headers", err)
+				continue
+			}
+			h[key] = s.headers[k]
 		}
 		return h
 	}
@@ -174,10 +181,8 @@ func (r *reader) headers(s *settings) map[string]string {
 			err = errors.New("no = in header")
 		case err != nil:
 			err = errors.New("invalid URL escape in header's value")
-		case !isToken(key):
-			err = errors.New("invalid header name")
-		case strings.ContainsAny(decoded, "\r\n\x00"):
-			err = errors.New("line break in header's value")
+		default:
+			err = checkHeader(key, decoded, protocol)
 		}
 		if err != nil {
 			r.bad(name, maskHeader(part), "the other headers", err)
@@ -186,6 +191,35 @@ func (r *reader) headers(s *settings) map[string]string {
 		h[key] = decoded
 	}
 	return h
+}
+
+// checkHeader says why a header cannot be sent: with one that cannot, every export fails. gRPC allows less in names and
+// values than HTTP does, but any bytes where the name ends in -bin ("gRPC over HTTP2", "Custom-Metadata"), and none of the
+// headers that belong to a single connection.
+func checkHeader(key, value, protocol string) error {
+	if !isToken(key) {
+		return errors.New("invalid header name")
+	}
+	if protocol != protocolGRPC {
+		if strings.IndexFunc(value, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }) >= 0 {
+			return errors.New("control character in header's value")
+		}
+		return nil
+	}
+	switch key {
+	case "connection", "content-length", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade":
+		return errors.New("a header that gRPC does not have")
+	}
+	if strings.ContainsAny(key, "!#$%&'*+^`|~") {
+		return errors.New("invalid gRPC header name")
+	}
+	if strings.HasSuffix(key, "-bin") {
+		return nil
+	}
+	if strings.IndexFunc(value, func(c rune) bool { return c < ' ' || c > '~' }) >= 0 {
+		return errors.New("character in header's value that gRPC cannot send")
+	}
+	return nil
 }
 
 // isToken reports whether s is a token in the sense of RFC 9110, section 5.6.2.

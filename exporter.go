@@ -92,6 +92,7 @@ func (c *client) Stop(context.Context) error { return c.sender.close() }
 func (c *client) UploadTraces(ctx context.Context, spans []*tracepb.ResourceSpans) error {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
+	repairText(spans)
 	req := &tracepb.TracesData{ResourceSpans: spans}
 	for wait := retryFirst; ; wait = min(2*wait, retryMax) {
 		partial, err := c.sender.send(ctx, req)

@@ -82,10 +82,13 @@ func (r *reader) open(ctx context.Context, s *settings, t *Tracer) (sdktrace.Spa
 	if s.exporter != nil {
 		return s.exporter, true
 	}
-	chosen := r.exporters()
+	if s.noExport {
+		return nil, len(s.processors) > 0
+	}
+	chosen := r.exporters(s)
 	console := chosen.console && !s.worker
 	otlp := r.hasEndpoint(s) && !chosen.named || chosen.otlp && (!s.worker || r.hasEndpoint(s)) || s.endpoint != ""
-	if s.noExport || !otlp && !console {
+	if !otlp && !console {
 		return nil, len(s.processors) > 0
 	}
 	var all exporterList
@@ -162,6 +165,7 @@ func (t *Tracer) start(r *reader, s *settings, module string, exporter sdktrace.
 		g, err = installGlobals(t.provider, t.propagators, s.replaceGlobal)
 		t.globals = &g
 	}
+	t.foundEndpoint, t.hadEndpoint = os.LookupEnv(endpointVar)
 	if t.childEndpoint != "" && !s.keepEnvironment {
 		t.env = changeEnv(endpointVar, t.childEndpoint, protocolVar, t.childProtocol)
 	}

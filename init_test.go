@@ -175,6 +175,20 @@ func TestResource(t *testing.T) {
 	}
 }
 
+func TestServiceWithoutAName(t *testing.T) {
+	rec := tracetest.NewSpanRecorder()
+	tr, err := forkspan.Init(t.Context(), "", forkspan.WithoutExport(), forkspan.WithSpanProcessor(rec))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tr.Shutdown(context.Background())
+	_, span := tr.Start(t.Context(), "x")
+	span.End()
+	if name := attr(rec.Ended()[0].Resource(), "service.name"); !strings.HasPrefix(name, "unknown_service:") {
+		t.Errorf("service.name = %q", name)
+	}
+}
+
 func TestInitWorker(t *testing.T) {
 	c := forkspantest.NewCollector(t)
 	t.Setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", c.Endpoint())

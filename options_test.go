@@ -3,6 +3,10 @@ package forkspan_test
 import (
 	"context"
 	"encoding/binary"
+	"errors"
+	"os"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -75,6 +79,50 @@ func TestSamplersGivenAsOption(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// contrary embeds a sampler, and with it that one's description, and samples nevertheless.
+type contrary struct{ sdktrace.Sampler }
+
+func (contrary) ShouldSample(sdktrace.SamplingParameters) sdktrace.SamplingResult {
+	return sdktrace.SamplingResult{Decision: sdktrace.RecordAndSample}
+}
+
+func TestSamplerWithTheDescriptionOfAnother(t *testing.T) {
+	off := contrary{sdktrace.NeverSample()}
+	for name, s := range map[string]sdktrace.Sampler{
+		"itself": off, "as delegate": sdktrace.ParentBased(sdktrace.AlwaysSample(), sdktrace.WithRemoteParentNotSampled(off)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("traceparent", strings.TrimSuffix(envParent, "1")+"0")
+			_, rec := record(t, forkspan.WithSampler(s))
+			_, span := forkspan.Start(t.Context(), "x", attribute.Int("a", 1))
+			span.End()
+			if len(rec.Ended()) != 1 || attr(rec.Ended()[0], "a") != "1" || attr(rec.Ended()[0], "code.function") == "" {
+				t.Errorf("spans %v", rec.Ended())
+			}
+		})
+	}
+}
+
+func TestEndpointOptionWinsOverTheEnvironment(t *testing.T) {
+	const endpoint = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
+	t.Setenv(endpoint, "other:4317")
+	t.Setenv("OTEL_TRACES_EXPORTER", "zipkin")
+	tr, err := forkspan.Init(t.Context(), "m", forkspan.WithEndpoint("mine:4317"), forkspan.WithoutEnvironment())
+	defer tr.Shutdown(context.Background())
+	var bad *forkspan.ConfigError
+	if !tr.Enabled() || !errors.As(err, &bad) || bad.Var != "OTEL_TRACES_EXPORTER" || bad.Used != "WithEndpoint" {
+		t.Errorf("enabled %v, error %v", tr.Enabled(), err)
+	}
+	for _, test := range []struct{ child, want string }{
+		{"other:4317", "http://mine:4317"}, {"third:4317", "third:4317"}, {"", ""},
+	} {
+		env := forkspan.Environ(t.Context(), append(os.Environ(), endpoint+"="+test.child))
+		if !slices.Contains(env, endpoint+"="+test.want) {
+			t.Errorf("a child's %q did not become %q: %q", test.child, test.want, env)
+		}
 	}
 }
 

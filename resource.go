@@ -25,15 +25,18 @@ func (r *reader) resource(s *settings, module string) *resource.Resource {
 		attribute.String("service.instance.id", newUUID()),
 		attribute.Int("process.pid", os.Getpid()),
 	}
-	if module != "" {
-		found = append(found, attribute.String("service.name", module))
-	}
 	if host, err := os.Hostname(); err == nil {
 		found = append(found, attribute.String("host.name", host))
 	}
+	service := "unknown_service" // the resource conventions' default, with the executable's name where that is known
 	if path, err := os.Executable(); err == nil {
+		service += ":" + filepath.Base(path)
 		found = append(found, attribute.String("process.executable.name", filepath.Base(path)))
 	}
+	if module != "" {
+		service = module
+	}
+	found = append(found, attribute.String("service.name", service))
 	attrs := append(found, r.resourceAttributes()...)
 	attrs = append(attrs, s.attributes...)
 	name := s.serviceName
@@ -68,7 +71,7 @@ func (r *reader) resourceAttributes() []attribute.KeyValue {
 		}
 		value, err := url.PathUnescape(raw)
 		if err != nil {
-			r.bad(name, part, "the value as it is", err)
+			r.bad(name, part, "the value as it is", errors.New("invalid URL escape"))
 			r.noisy = append(r.noisy, name)
 			value = raw
 		}

@@ -1,6 +1,8 @@
 package forkspan
 
 import (
+	"reflect"
+
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 )
@@ -31,14 +33,15 @@ func (p prediction) of(parent trace.SpanContext) decision {
 	return p.root
 }
 
-// predictionFor recognises the SDK's own samplers when an option gives one; of others nothing is known.
+// predictionFor recognises the SDK's own samplers when an option gives one; of others nothing is known. Descriptions do
+// not tell: a sampler that embeds another and decides by itself has the other's.
 func predictionFor(s sdktrace.Sampler) prediction {
-	switch s.Description() {
-	case sdktrace.AlwaysSample().Description():
+	switch {
+	case reflect.DeepEqual(s, sdktrace.AlwaysSample()):
 		return prediction{root: sampled}
-	case sdktrace.NeverSample().Description():
+	case reflect.DeepEqual(s, sdktrace.NeverSample()):
 		return prediction{root: unsampled}
-	case sdktrace.ParentBased(sdktrace.AlwaysSample()).Description():
+	case reflect.DeepEqual(s, sdktrace.ParentBased(sdktrace.AlwaysSample())):
 		return prediction{parentBased: true, root: sampled}
 	}
 	return prediction{}

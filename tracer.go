@@ -31,6 +31,8 @@ type Tracer struct {
 	noExceptionEvents bool
 	childEndpoint     string // for the environment of children; empty when spans go elsewhere
 	childProtocol     string
+	foundEndpoint     string // the environment's own at the time of Init
+	hadEndpoint       bool
 
 	// Guarded by initMu.
 	globals *globals
@@ -65,6 +67,9 @@ func (t *Tracer) OTel() trace.TracerProvider {
 func (t *Tracer) Flush(ctx context.Context) error {
 	if t.off() {
 		return nil
+	}
+	if ctx == nil {
+		ctx = context.Background()
 	}
 	return t.provider.ForceFlush(ctx)
 }
