@@ -65,7 +65,9 @@ func extract(t *Tracer, ctx context.Context, carrier propagation.TextMapCarrier,
 	}
 	var s extractSettings
 	for _, o := range opts {
-		o.applyExtract(&s)
+		if o != nil {
+			o.applyExtract(&s)
+		}
 	}
 	propagators := defaultPropagators
 	if t != nil {
@@ -84,11 +86,11 @@ func extract(t *Tracer, ctx context.Context, carrier propagation.TextMapCarrier,
 	case s.ambient && !HasTraceHeaders(carrier):
 		return trace.ContextWithSpan(got, local)
 	}
-	mark := &rootMark{}
-	if ambient := trace.SpanContextFromContext(ParentContext(ctx)); ambient.IsValid() {
-		mark.links = []trace.Link{{SpanContext: ambient}}
+	_, ambient, links := t.parent(ctx)
+	if ambient.IsValid() {
+		links = []trace.Link{{SpanContext: ambient}}
 	}
-	return context.WithValue(got, rootKey{}, mark)
+	return context.WithValue(got, rootKey{}, &rootMark{links: links})
 }
 
 // rootMark in a context without a valid span stops the fallback to the environment.

@@ -130,6 +130,15 @@ func TestExtract(t *testing.T) {
 	}
 }
 
+func TestExtractTwiceKeepsTheLink(t *testing.T) {
+	t.Setenv("traceparent", envParent)
+	once := forkspan.Extract(t.Context(), propagation.HeaderCarrier{})
+	parent, links := extractedSpan(t, once, nil)
+	if parent != "root" || links != envParent {
+		t.Errorf("parent %s, links %q", parent, links)
+	}
+}
+
 func TestExtractWithASpanInTheContext(t *testing.T) {
 	_, rec := record(t)
 	startUp, span := forkspan.Start(t.Context(), "start-up")

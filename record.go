@@ -52,8 +52,8 @@ func RecordError(err error) RecordOption {
 	return recordOptionFunc(func(r *recording) { r.err = err })
 }
 
-// Record records a span after the fact, from start to end. A zero end or start means now. Its parent is found as by
-// [Start]. The returned context holds the span, as a parent for the phases it consists of.
+// Record records a span after the fact, from start to end. A zero end means now, and a zero start the same
+// moment as end. Its parent is found as by [Start]. The returned context holds the span, as a parent for the phases it consists of.
 //
 // As in vLLM there are no code.* attributes. Unlike in vLLM, attributes are known to the sampler, and the span can have
 // children.
@@ -66,18 +66,23 @@ func (t *Tracer) Record(ctx context.Context, name string, start, end time.Time, 
 	if t.off() {
 		return ctx
 	}
+	if end.IsZero() {
+		end = time.Now()
+	}
+	if start.IsZero() {
+		start = end
+	}
 	ctx, _, links := t.parent(ctx)
 	r := recording{start: []trace.SpanStartOption{trace.WithTimestamp(start)}}
 	if len(links) > 0 {
 		r.start = append(r.start, trace.WithLinks(links...))
 	}
 	for _, o := range opts {
-		o.applyRecord(&r)
+		if o != nil {
+			o.applyRecord(&r)
+		}
 	}
 	ctx, span := t.tracer.Start(ctx, name, r.start...)
-	if end.IsZero() {
-		end = time.Now()
-	}
 	for _, e := range r.events {
 		span.AddEvent(e.name, trace.WithTimestamp(e.at), trace.WithAttributes(e.attrs...))
 	}

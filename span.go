@@ -2,11 +2,11 @@ package forkspan
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"time"
 
 	"forkspan.dev/forkspan/internal/redact"
@@ -118,7 +118,8 @@ func Wrap[In, Out any](name string, fn func(context.Context, In) (Out, error),
 // A non-nil error in errp becomes an exception event and the status Error with "type: message". It is the error that the
 // function returns only if its result is named; without a named result, the error is missed. errp may be nil.
 //
-// What looks like a secret in the message, such as a key or a password in a URL, is hidden.
+// What looks like a secret in the message, such as a key or a password in a URL, is hidden, and more than 16 KiB of it are
+// cut off.
 //
 // A panic becomes an exception event with its stack, and the status Error; it then goes on with the same value.
 // [http.ErrAbortHandler] is not an error. A function that runtime.Goexit leaves ends its span like one that returns.
@@ -151,10 +152,9 @@ func (t *Tracer) End(span trace.Span, errp *error) {
 func finish(t *Tracer, span trace.Span, errp *error, r any) {
 	events := t == nil || !t.noExceptionEvents
 	switch {
+	case r == http.ErrAbortHandler: // net/http compares it like this too, and errors.Is calls code that may panic
 	case r != nil:
-		if err, ok := r.(error); !ok || !errors.Is(err, http.ErrAbortHandler) {
-			fail(span, r, events, stack())
-		}
+		fail(span, r, events, stack())
 	case errp != nil && *errp != nil:
 		fail(span, *errp, events, "")
 	}
@@ -168,7 +168,7 @@ func fail(span trace.Span, v any, event bool, stack string) {
 
 func failAt(span trace.Span, v any, event bool, stack string, at time.Time) {
 	// fmt, unlike a call of Error, survives methods that panic.
-	kind, message := fmt.Sprintf("%T", v), redact.String(fmt.Sprint(v))
+	kind, message := fmt.Sprintf("%T", v), redact.String(shorten(fmt.Sprint(v)))
 	if event {
 		attrs := []attribute.KeyValue{
 			attribute.String("exception.type", kind),
@@ -182,10 +182,23 @@ func failAt(span trace.Span, v any, event bool, stack string, at time.Time) {
 	span.SetStatus(codes.Error, kind+": "+message)
 }
 
-// maxStack bounds a recorded stack, in bytes.
-const maxStack = 16 << 10
+// maxText bounds a recorded message or stack, in bytes.
+const maxText = 16 << 10
 
 func stack() string {
 	s := debug.Stack()
-	return string(s[:min(len(s), maxStack)])
+	return string(s[:min(len(s), maxText)])
+}
+
+// shorten cuts a message that is too long: before the last word, so that no part of a secret is left that cannot be
+// recognised as one.
+func shorten(s string) string {
+	if len(s) <= maxText {
+		return s
+	}
+	s = s[:maxText]
+	if i := strings.LastIndexAny(s, " \t\n"); i > 0 {
+		s = s[:i]
+	}
+	return strings.ToValidUTF8(s, "") + " …"
 }

@@ -198,6 +198,12 @@ func TestEnd(t *testing.T) {
 		{name: "has ended", run: func(s trace.Span) error { s.End(); return boom }},
 		{name: "tells a secret", run: func(trace.Span) error { return errors.New("get https://me:hunter2@h/: refused") },
 			status: "*errors.errorString: get https://[redacted]@h/: refused", event: true},
+		{name: "wraps the abort", run: func(trace.Span) error { return fmt.Errorf("x: %w", http.ErrAbortHandler) },
+			status: "*fmt.wrapError: x: net/http: abort Handler", event: true},
+		{name: "panics with what panics", run: func(trace.Span) error { panic(rude{}) }, panics: rude{},
+			status: "forkspan_test.rude: %!v(PANIC=Error method: Error)", event: true},
+		{name: "talks long", run: func(trace.Span) error { return errors.New(strings.Repeat("hello ", 5000) + "end") },
+			status: "*errors.errorString: " + strings.TrimSpace(strings.Repeat("hello ", 2730)) + " …", event: true},
 		{name: "an error that panics", run: func(trace.Span) error { return (*nilError)(nil) },
 			status: "*forkspan_test.nilError: <nil>", event: true},
 	}
@@ -254,6 +260,13 @@ func TestEnd(t *testing.T) {
 type nilError struct{ text string }
 
 func (e *nilError) Error() string { return e.text }
+
+// rude is an error whose methods all panic.
+type rude struct{}
+
+func (rude) Error() string { panic("Error") }
+func (rude) Is(error) bool { panic("Is") }
+func (rude) Unwrap() error { panic("Unwrap") }
 
 func TestEndOfNothing(t *testing.T) {
 	forkspan.End(nil, nil)
@@ -313,6 +326,20 @@ func TestRecord(t *testing.T) {
 	}
 }
 
+func TestRecordWithoutTimes(t *testing.T) {
+	_, rec := record(t)
+	forkspan.Record(t.Context(), "no start", time.Time{}, epoch, nil)
+	forkspan.Record(t.Context(), "neither", time.Time{}, time.Time{})
+	for _, s := range rec.Ended() {
+		if s.StartTime().IsZero() || !s.StartTime().Equal(s.EndTime()) {
+			t.Errorf("%s: from %v to %v, want one moment", s.Name(), s.StartTime(), s.EndTime())
+		}
+	}
+	if at := rec.Ended()[0].EndTime(); !at.Equal(epoch) {
+		t.Errorf("ended at %v", at)
+	}
+}
+
 func TestDisabledCallsDoNotAllocate(t *testing.T) {
 	ctx := t.Context()
 	t.Setenv("traceparent", envParent)
@@ -325,6 +352,12 @@ func TestDisabledCallsDoNotAllocate(t *testing.T) {
 		"Do": func() {
 			forkspan.Do(ctx, "x", func(context.Context) error { return nil }, attribute.String("a", "b"))
 		},
+		"StartWith": func() {
+			_, span := forkspan.StartWith(ctx, "x")
+			forkspan.End(span, nil)
+		},
+		"Wrap":    func() { wrapped(ctx, 1) },
+		"methods": func() { disabledMethods(ctx) },
 		"Record":  func() { forkspan.Record(ctx, "x", epoch, epoch) },
 		"Enabled": func() { forkspan.Enabled() },
 	} {
@@ -332,6 +365,16 @@ func TestDisabledCallsDoNotAllocate(t *testing.T) {
 			t.Errorf("%s: %v allocations", name, n)
 		}
 	}
+}
+
+var wrapped = forkspan.Wrap("x", func(_ context.Context, in int) (int, error) { return in, nil }, attribute.Int("n", 1))
+
+func disabledMethods(ctx context.Context) {
+	var tr *forkspan.Tracer
+	_, span := tr.Start(ctx, "x", attribute.String("a", "b"))
+	tr.End(span, nil)
+	tr.Do(ctx, "x", func(context.Context) error { return nil }, attribute.Int("n", 1))
+	tr.Record(ctx, "x", epoch, epoch)
 }
 
 func disabledStart(ctx context.Context) (err error) {
