@@ -22,7 +22,8 @@ func (c choiceValue) String() string {
 	return *c.value
 }
 
-func (c choiceValue) Type() string { return "string" }
+// Type is empty: pflag's help then shows --flag[=word] where the word may be left away.
+func (c choiceValue) Type() string { return "" }
 
 func (c choiceValue) Set(s string) error {
 	if !slices.Contains(c.words, s) {

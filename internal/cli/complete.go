@@ -23,6 +23,11 @@ func (a *app) completeRuns(cmd *cobra.Command, args []string, prefix string) ([]
 	return a.runCompletions(cmd.Context(), args, prefix), cobra.ShellCompDirectiveNoFileComp
 }
 
+// completeFiles leaves completion to the shell, which offers files.
+func completeFiles(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return nil, cobra.ShellCompDirectiveDefault
+}
+
 func (a *app) runCompletions(ctx context.Context, taken []string, prefix string) []cobra.Completion {
 	const most = 50
 	if ctx == nil {

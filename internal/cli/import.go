@@ -34,6 +34,8 @@ func newImport(a *app) *cobra.Command {
 		Short:   "Put files of spans into the store",
 		Long:    importLong,
 		Example: importExample,
+
+		ValidArgsFunction: completeFiles,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return errors.New("no file to import")
@@ -70,6 +72,9 @@ func (a *app) importFiles(ctx context.Context, paths []string, name string) erro
 func (a *app) importFile(ctx context.Context, db *store.Store, path, name string) error {
 	if name == "" {
 		name = filepath.Base(path)
+		if path == "-" {
+			name = "standard input"
+		}
 	}
 	f, err := a.openImport(path)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // The groups of commands in the help.
@@ -32,6 +33,7 @@ func newRoot(a *app) *cobra.Command {
 		Use:           "forkspan COMMAND",
 		Short:         "One trace across a tree of processes",
 		Long:          rootLong,
+		Version:       version(),
 		Example:       rootExample,
 		Args:          cobra.ArbitraryArgs,
 		SilenceErrors: true,
@@ -40,10 +42,7 @@ func newRoot(a *app) *cobra.Command {
 			if err := a.applyEnvironment(cmd); err != nil {
 				return err
 			}
-			if err := cmd.ValidateFlagGroups(); err != nil {
-				return usageError(cmd, err)
-			}
-			return nil
+			return checkExclusive(cmd)
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -55,7 +54,8 @@ func newRoot(a *app) *cobra.Command {
 	root.PersistentFlags().StringVar(&a.dbPath, "db", "", "store `file` (default $XDG_STATE_HOME/forkspan/forkspan.db)")
 	choice(root.PersistentFlags(), &a.color, "color", "auto", []string{"auto", "always", "never"},
 		"colours and box drawing `when`: auto, always or never")
-	_ = root.RegisterFlagCompletionFunc("color", completeWords("auto", "always", "never")) // fails for an unknown flag only
+	_ = root.RegisterFlagCompletionFunc("db", completeFiles) // these fail for an unknown flag only
+	_ = root.RegisterFlagCompletionFunc("color", completeWords("auto", "always", "never"))
 	root.AddGroup(
 		&cobra.Group{ID: groupRecord, Title: "Record"},
 		&cobra.Group{ID: groupRead, Title: "Read"},
@@ -82,11 +82,15 @@ func finishTree(root *cobra.Command) {
 	root.SetCompletionCommandGroupID(groupHelp)
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
 	root.SetUsageTemplate(usageTemplate)
+	root.SetVersionTemplate(versionLine() + "\n")
 	root.SetHelpTemplate(helpTemplate)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError(cmd, err) })
 	root.InitDefaultCompletionCmd()
 	root.InitDefaultHelpCmd()
 	walkCommands(root, func(c *cobra.Command) {
+		if c.HasParent() && !c.Runnable() && c.HasSubCommands() {
+			c.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() } // or it would take any word for help
+		}
 		if c.Args != nil {
 			check := c.Args
 			c.Args = func(cmd *cobra.Command, args []string) error {
@@ -97,6 +101,37 @@ func finishTree(root *cobra.Command) {
 			}
 		}
 	})
+	checkTopics(root)
+}
+
+// checkExclusive finds flags that were set and exclude each other. It is cobra's check in words of ours.
+func checkExclusive(cmd *cobra.Command) error {
+	const annotation = "cobra_annotation_mutually_exclusive" // of [cobra.Command.MarkFlagsMutuallyExclusive]
+	groups := map[string][]string{}
+	var failed error
+	cmd.Flags().Visit(func(flag *pflag.Flag) {
+		for _, group := range flag.Annotations[annotation] {
+			groups[group] = append(groups[group], "--"+flag.Name)
+			if len(groups[group]) > 1 {
+				failed = usageError(cmd, fmt.Errorf("%s exclude each other", strings.Join(groups[group], " and ")))
+			}
+		}
+	})
+	return failed
+}
+
+// checkTopics makes an unknown topic of the help command an error.
+func checkTopics(root *cobra.Command) {
+	for _, c := range root.Commands() {
+		if c.Name() == "help" {
+			c.Args = func(_ *cobra.Command, topic []string) error {
+				if _, rest, _ := root.Find(topic); len(rest) > 0 {
+					return unknownCommand(root, rest[0])
+				}
+				return nil
+			}
+		}
+	}
 }
 
 // walkCommands visits c and all commands below it.
@@ -154,11 +189,21 @@ func shieldReferences(root *cobra.Command, args []string) []string {
 		if arg == "--" {
 			break
 		}
-		if isRelative(arg) {
+		if isRelative(arg) && (i == 0 || !wantsValue(cmd, args[i-1])) {
 			args[i] = "@" + arg
 		}
 	}
 	return args
+}
+
+// wantsValue tells whether arg is a flag of cmd whose value is the argument after it.
+func wantsValue(cmd *cobra.Command, arg string) bool {
+	name, ok := strings.CutPrefix(arg, "--")
+	if !ok {
+		return false
+	}
+	flag := cmd.Flag(name)
+	return flag != nil && flag.NoOptDefVal == ""
 }
 
 // isRelative tells whether ref counts runs back from the latest: -1, -2.

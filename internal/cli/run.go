@@ -60,6 +60,8 @@ func newRun(a *app) *cobra.Command {
 		Short:   "Run a command and trace all its processes",
 		Long:    runLong,
 		Example: runExample,
+		// The command's arguments are files as often as not.
+		ValidArgsFunction: completeFiles,
 		RunE: func(_ *cobra.Command, argv []string) error {
 			if len(argv) == 0 {
 				return withHint(&exitError{status: statusUsage, err: errors.New("run: no command given")},
@@ -84,11 +86,13 @@ func newRun(a *app) *cobra.Command {
 	flags.DurationVar(&f.linger, "linger", time.Second, "time to stay for descendants that still send spans")
 	flags.DurationVar(&f.drain, "drain", -1, "time to pass spans on to your backend at the end (default 50ms; 10s as PID 1 or in CI)")
 	flags.Lookup("drain").DefValue = "0s" // told in words
-	flags.StringVar(&f.summary, "summary", "", "draw the waterfall although stderr is no terminal, as `FORMAT` text or md")
+	choice(flags, &f.summary, "summary", "", []string{"text", "md"}, "draw the waterfall although stderr is no terminal, as text or md")
 	flags.Lookup("summary").NoOptDefVal = "text"
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "print nothing of our own")
 	flags.StringVarP(&f.output, "output", "o", "", "write the run to `FILE` as OTLP JSON lines; compressed if it ends in .gz")
 	flags.StringArrayVar(&f.proxies, "proxy", nil, "record requests: `LISTEN:UPSTREAM` as forkspan proxy --listen LISTEN UPSTREAM (may be repeated)")
+	_ = cmd.RegisterFlagCompletionFunc("summary", completeWords("text", "md")) // these fail for an unknown flag only
+	_ = cmd.RegisterFlagCompletionFunc("output", completeFiles)
 	cmd.MarkFlagsMutuallyExclusive("link-parent", "ignore-parent")
 	return cmd
 }
@@ -97,9 +101,6 @@ func newRun(a *app) *cobra.Command {
 func (f *runFlags) check() (ready.Condition, error) {
 	usage := func(format string, args ...any) error {
 		return &exitError{status: statusUsage, err: fmt.Errorf("run: "+format, args...)}
-	}
-	if f.summary != "" && f.summary != "text" && f.summary != "md" {
-		return ready.Condition{}, withHint(usage("unknown summary format %q", f.summary), "--summary=text or --summary=md")
 	}
 	if f.output == "-" {
 		return ready.Condition{}, withHint(usage("stdout is the command's own"), "-o FILE")
