@@ -176,6 +176,7 @@ func runsTable(runs []listedRun, now time.Time) *table {
 	t := &table{
 		head:  []string{"RUN", "COMMAND", "WHEN", "TIME", "END", "PROCESSES", "SPANS", "ERRORS", "REQUESTS"},
 		right: []bool{false, false, true, true, false, true, true, true, true},
+		spare: []int{5, 8, 6, 7, 2},
 	}
 	for _, r := range runs {
 		requests := "?"
@@ -186,7 +187,11 @@ func runsTable(runs []listedRun, now time.Time) *table {
 		if r.Kind == "import" {
 			end = "imported"
 		}
-		t.add(r.short, commandLine(r.Run), ago(now, r.Start), timeline.FormatDuration(r.duration), end,
+		duration := timeline.FormatDuration(r.duration)
+		if r.duration == 0 {
+			duration = "?" // nothing was heard of the run after its start
+		}
+		t.add(r.short, commandLine(r.Run), ago(now, r.Start), duration, end,
 			timeline.FormatCount(int64(r.processes)), timeline.FormatCount(r.spans), timeline.FormatCount(int64(r.errors)), requests)
 	}
 	return t
@@ -227,6 +232,7 @@ func (a *app) lsTraces(ctx context.Context, ref string, f lsFlags) error {
 	t := &table{
 		head:  []string{"TRACE", "ROOT", "START", "TIME", "PROCESSES", "SPANS", "ERRORS"},
 		right: []bool{false, false, true, true, true, true, true},
+		spare: []int{2, 4, 5},
 	}
 	for _, tr := range traces {
 		t.add(fmt.Sprintf("%x", tr.id), tr.root, clock(tr.start), timeline.FormatDuration(tr.end-tr.start),
@@ -301,6 +307,7 @@ func (a *app) lsRequests(ctx context.Context, ref string, f lsFlags) error {
 	t := &table{
 		head:  []string{"TRACE", "SPAN", "REQUEST", "PROCESS", "START", "TIME", "STATUS"},
 		right: []bool{false, false, false, false, true, true, false},
+		spare: []int{1, 4, 3},
 	}
 	for _, r := range rows {
 		status := "ok"

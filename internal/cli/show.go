@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"forkspan.dev/forkspan/internal/commandspan"
 	"forkspan.dev/forkspan/internal/timeline"
 )
 
@@ -132,7 +133,7 @@ func (a *app) writeShow(out io.Writer, src *source, t *timeline.Timeline, f show
 	if text.Color {
 		title = "\x1b[1m" + title + "\x1b[0m"
 	}
-	title += separator + counted(t.Spans, "span", "spans") + separator + counted(len(t.Processes), "process", "processes")
+	title += separator + counted(t.Spans, "span", "spans") + separator + counted(senders(t), "process", "processes")
 	if traces := countTraces(src.spans); traces > 1 {
 		title += separator + counted(traces, "trace", "traces")
 	}
@@ -144,6 +145,17 @@ func (a *app) writeShow(out io.Writer, src *source, t *timeline.Timeline, f show
 		return err
 	}
 	return t.WriteText(out, text)
+}
+
+// senders counts the processes that sent spans. What forkspan itself says about its command comes from none of them.
+func senders(t *timeline.Timeline) int {
+	n := len(t.Processes)
+	for _, p := range t.Processes {
+		if commandspan.FromForkspan(p.Process) {
+			n--
+		}
+	}
+	return n
 }
 
 // screenful is how many rows fit the terminal with their heading; where there is none, as many as a reader looks through.

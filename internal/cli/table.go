@@ -11,6 +11,7 @@ import (
 type table struct {
 	head  []string
 	right []bool
+	spare []int // columns to leave out where there is no room, the first first
 	rows  [][]string
 }
 
@@ -21,9 +22,9 @@ func (t *table) add(cells ...string) {
 	t.rows = append(t.rows, cells)
 }
 
-// render draws the table at most width columns wide by shortening the cells of column give.
+// render draws the table at most width columns wide by shortening the cells of column give, then by leaving columns out.
 func (t *table) render(width, give int, color bool) []byte {
-	const gap = 2
+	const gap, least = 2, 8
 	widths := make([]int, len(t.head))
 	for _, row := range append([][]string{t.head}, t.rows...) {
 		for i, cell := range row {
@@ -34,13 +35,24 @@ func (t *table) render(width, give int, color bool) []byte {
 	for _, w := range widths {
 		total += w
 	}
-	if over := total - width; width > 0 && over > 0 {
-		widths[give] = max(8, widths[give]-over)
+	out := make([]bool, len(widths))
+	for _, i := range t.spare {
+		if width <= 0 || total-widths[give]+min(widths[give], least) <= width {
+			break
+		}
+		out[i] = true
+		total -= widths[i] + gap
 	}
-	var out bytes.Buffer
+	if over := total - width; width > 0 && over > 0 {
+		widths[give] = min(widths[give], max(least, widths[give]-over))
+	}
+	var drawn bytes.Buffer
 	line := func(row []string, before, after string) {
 		var b strings.Builder
 		for i, cell := range row {
+			if out[i] {
+				continue
+			}
 			cell = timeline.Truncate(cell, widths[i])
 			pad := strings.Repeat(" ", widths[i]-timeline.Columns(cell))
 			if i > 0 {
@@ -52,7 +64,7 @@ func (t *table) render(width, give int, color bool) []byte {
 				b.WriteString(cell + pad)
 			}
 		}
-		out.WriteString(before + strings.TrimRight(b.String(), " ") + after + "\n")
+		drawn.WriteString(before + strings.TrimRight(b.String(), " ") + after + "\n")
 	}
 	if color {
 		line(t.head, "\x1b[1m", "\x1b[0m")
@@ -62,5 +74,5 @@ func (t *table) render(width, give int, color bool) []byte {
 	for _, row := range t.rows {
 		line(row, "", "")
 	}
-	return out.Bytes()
+	return drawn.Bytes()
 }

@@ -3,8 +3,10 @@ package cli
 import (
 	"fmt"
 	"strings"
+	"syscall"
 	"time"
 
+	"forkspan.dev/forkspan/internal/commandspan"
 	"forkspan.dev/forkspan/internal/otlp"
 	"forkspan.dev/forkspan/internal/store"
 	"forkspan.dev/forkspan/internal/timeline"
@@ -21,7 +23,7 @@ func runTitle(run store.Run) string {
 	case run.Exit == nil:
 		title += " was cut off"
 	default:
-		title += " " + outcome(run) + " after " + timeline.FormatDuration(run.End.Sub(run.Start).Nanoseconds())
+		title += " " + how(run) + " after " + timeline.FormatDuration(run.End.Sub(run.Start).Nanoseconds())
 	}
 	return title + ", run " + run.ID
 }
@@ -32,11 +34,30 @@ func commandLine(run store.Run) string {
 	if len(run.Command) == 0 {
 		return run.Name
 	}
-	words := []string{run.Name}
+	words := []string{run.Name} // free text, if it is not the program's
 	if base := run.Command[0]; run.Name == base || strings.HasSuffix(base, "/"+run.Name) || strings.HasSuffix(base, `\`+run.Name) {
-		words = append(words, run.Command[1:]...)
+		words = words[:0]
+		for _, word := range append([]string{run.Name}, run.Command[1:]...) {
+			words = append(words, quoted(word))
+		}
 	}
 	return timeline.Truncate(timeline.Clean(strings.Join(words, " ")), longest)
+}
+
+// quoted is a word as one would type it into a shell. What is only quoted for the shell's patterns stays as it is.
+func quoted(word string) string {
+	if word != "" && !strings.ContainsAny(word, " \t\n\"'`$&|;<>()#\\") {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
+
+// how is outcome in a sentence.
+func how(run store.Run) string {
+	if run.Exit.Signal != 0 {
+		return "was ended by " + outcome(run)
+	}
+	return outcome(run)
 }
 
 // outcome is how a run's command ended, or that it has not.
@@ -49,7 +70,7 @@ func outcome(run store.Run) string {
 	case run.Exit == nil:
 		return "cut off"
 	case run.Exit.Signal != 0:
-		return fmt.Sprintf("signal %d", run.Exit.Signal)
+		return commandspan.SignalName(syscall.Signal(run.Exit.Signal))
 	}
 	return fmt.Sprintf("exited %d", run.Exit.Code)
 }

@@ -29,13 +29,16 @@ func TestRunTitle(t *testing.T) {
 	named.Name = "cold start"
 	evil := ended
 	evil.Command = []string{"vllm", "\x1b[31m"}
+	script := ended
+	script.Name, script.Command = "sh", []string{"/bin/sh", "-c", `echo "it's $x"`, "", "[redacted]", "a=b,c:d/e"}
 	for _, test := range []struct {
 		run  store.Run
 		want string
 	}{
 		{cut, "vllm serve m was cut off, run 7K3F000000"},
 		{ended, "vllm serve m exited 3 after 2m41s, run 7K3F000000"},
-		{killed, "vllm serve m signal 9 after 2m41s, run 7K3F000000"},
+		{killed, "vllm serve m was ended by SIGKILL after 2m41s, run 7K3F000000"},
+		{script, `sh -c 'echo "it'\''s $x"' '' [redacted] a=b,c:d/e exited 3 after 2m41s, run 7K3F000000`},
 		{named, "cold start exited 3 after 2m41s, run 7K3F000000"},
 		{evil, `vllm \x1b[31m exited 3 after 2m41s, run 7K3F000000`},
 		{store.Run{ID: "7K3F000000", Kind: "import", Name: "a.json"}, "a.json imported, run 7K3F000000"},

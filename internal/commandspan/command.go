@@ -64,7 +64,7 @@ func Resource(lookup func(string) (string, bool), service, runID string) []otlp.
 	return append(fields,
 		otlp.Field{Key: "service.name", Value: strings.ToValidUTF8(service, "\uFFFD")},
 		otlp.Field{Key: "host.name", Value: host},
-		otlp.Field{Key: "telemetry.sdk.name", Value: "forkspan"},
+		otlp.Field{Key: sdkNameKey, Value: sdkName},
 		otlp.Field{Key: "telemetry.sdk.language", Value: "go"},
 		otlp.Field{Key: environ.RunAttribute, Value: runID},
 	)

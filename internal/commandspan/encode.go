@@ -3,6 +3,7 @@ package commandspan
 import (
 	"bytes"
 	"math"
+	"slices"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -27,6 +28,12 @@ type Span struct {
 
 // scopeName is the instrumentation scope of the spans that forkspan itself makes.
 const scopeName = "forkspan.dev/forkspan/run"
+
+// What the resource of those spans says of who made them.
+const (
+	sdkNameKey = "telemetry.sdk.name"
+	sdkName    = "forkspan"
+)
 
 // W3C trace flags and what OTLP adds to them (opentelemetry/proto/trace/v1/trace.proto, SpanFlags).
 const (
@@ -57,6 +64,11 @@ func Made(body []byte, sum otlp.Summary) bool {
 		}
 	}
 	return bytes.Contains(body, []byte(scopeName))
+}
+
+// FromForkspan tells whether p is the resource that a forkspan puts its own spans under, see [Resource].
+func FromForkspan(p *otlp.Process) bool {
+	return slices.ContainsFunc(p.Attributes, func(f otlp.Field) bool { return f.Key == sdkNameKey && f.Value == sdkName })
 }
 
 func (s *Span) encode() []byte {

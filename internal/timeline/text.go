@@ -13,7 +13,7 @@ import (
 
 // TextOptions say how WriteText draws.
 type TextOptions struct {
-	Width   int  // columns; 0 means 100
+	Width   int  // columns, 40 to 10,000; 0 means 100
 	Color   bool // ANSI colours
 	Unicode bool // box drawing and block characters, else ASCII
 }
@@ -21,6 +21,7 @@ type TextOptions struct {
 const (
 	defaultWidth = 100
 	leastWidth   = 40
+	mostWidth    = 10_000 // memory is taken for it
 	leastLabel   = 16
 	gap          = 2 // columns between label, duration and bar
 	errorLines   = 4 // of one error's message
@@ -31,7 +32,7 @@ func (t *Timeline) WriteText(w io.Writer, opts TextOptions) error {
 	if opts.Width == 0 {
 		opts.Width = defaultWidth
 	}
-	d := &drawing{t: t, w: w, width: max(opts.Width, leastWidth), g: &asciiGlyphs, pen: pen{color: opts.Color}}
+	d := &drawing{t: t, w: w, width: min(max(opts.Width, leastWidth), mostWidth), g: &asciiGlyphs, pen: pen{color: opts.Color}}
 	if opts.Unicode {
 		d.g = &unicodeGlyphs
 	}
