@@ -65,7 +65,7 @@ func ExampleInit_badConfiguration() {
 	fmt.Println("enabled:", tr.Enabled())
 	// Output:
 	// OTEL_EXPORTER_OTLP_ENDPOINT is http://collector:port
-	// read OTEL_EXPORTER_OTLP_ENDPOINT="http://collector:port": parse endpoint: unusable port "port"; used instead: tracing disabled
+	// read OTEL_EXPORTER_OTLP_ENDPOINT="http://collector:port": parse endpoint: unusable port; used instead: tracing disabled
 	// enabled: false
 }
 

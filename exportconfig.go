@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"forkspan.dev/forkspan/internal/endpoint"
 )
 
 // defaultTimeout bounds one export, its retries included.
@@ -18,7 +20,7 @@ const defaultTimeout = 10 * time.Second
 
 // exportConfig is everything the OTLP exporter needs.
 type exportConfig struct {
-	endpoint endpoint
+	endpoint endpoint.Endpoint
 	protocol string
 	headers  map[string]string
 	timeout  time.Duration
@@ -46,8 +48,8 @@ func (r *reader) export(s *settings) exportConfig {
 			"OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT")
 	}
 	c.headers = r.headers(s, c.protocol)
-	if u := c.endpoint.user; u != nil && c.headers["authorization"] == "" {
-		c.headers["authorization"] = basicAuth(u)
+	if c.headers["authorization"] == "" && c.endpoint.User != nil {
+		c.headers["authorization"] = c.endpoint.Authorization()
 	}
 	c.gzip = r.gzip(s)
 	return c
@@ -60,7 +62,7 @@ func (r *reader) protocol(s *settings) string {
 		name, value = r.otlp("PROTOCOL")
 	}
 	switch value {
-	case "", protocolGRPC, protocolHTTP, protocolJSON:
+	case "", endpoint.GRPC, endpoint.HTTP, endpoint.JSON:
 		return value
 	}
 	// The words are vLLM's, so that they can be searched for.
@@ -69,38 +71,38 @@ func (r *reader) protocol(s *settings) string {
 }
 
 // endpoint returns where to send spans, and fills in the protocol where none was asked for.
-func (r *reader) endpoint(s *settings, protocol *string) endpoint {
+func (r *reader) endpoint(s *settings, protocol *string) endpoint.Endpoint {
 	name, value := "WithEndpoint", s.endpoint
 	if value == "" {
 		name, value = r.otlp("ENDPOINT")
 	}
 	if name == "" {
-		e := endpoint{host: "localhost", implicit: true}
+		e := endpoint.Endpoint{Host: "localhost", Bare: true}
 		if *protocol == "" {
-			*protocol = protocolGRPC
+			*protocol = endpoint.GRPC
 		}
-		if *protocol != protocolGRPC {
-			e = e.belowBase()
+		if *protocol != endpoint.GRPC {
+			e = e.BelowBase()
 		}
 		return e
 	}
-	e, err := parseEndpoint(value)
+	e, err := endpoint.Parse(value)
 	if err != nil {
 		r.bad(name, maskEndpoint(value), usedDisabled, fmt.Errorf("parse endpoint: %w", err))
-		return endpoint{}
+		return endpoint.Endpoint{}
 	}
 	if *protocol == "" {
-		*protocol = e.protocolFor()
+		*protocol = e.Protocol()
 	}
-	if *protocol == protocolGRPC {
+	if *protocol == endpoint.GRPC {
 		return e
 	}
-	if e.target != "" && !strings.HasPrefix(e.target, "unix:") {
+	if _, isSocket := e.Socket(); e.Target != "" && !isSocket {
 		r.bad(name, maskEndpoint(value), usedDisabled, fmt.Errorf("a gRPC target, which %s cannot dial", *protocol))
-		return endpoint{}
+		return endpoint.Endpoint{}
 	}
 	if name == "OTEL_EXPORTER_OTLP_ENDPOINT" {
-		e = e.belowBase()
+		e = e.BelowBase()
 	}
 	return e
 }
@@ -110,11 +112,11 @@ func (r *reader) endpoint(s *settings, protocol *string) endpoint {
 func (r *reader) security(s *settings, c *exportConfig) {
 	if name, value := r.otlp("INSECURE"); name != "" {
 		r.boolean(name, value) // only to report a word that is neither
-		if c.endpoint.implicit && strings.EqualFold(value, "false") {
-			c.endpoint.secure = true
+		if c.endpoint.Bare && strings.EqualFold(value, "false") {
+			c.endpoint.Secure = true
 		}
 	}
-	if !c.endpoint.secure {
+	if !c.endpoint.Secure {
 		return
 	}
 	if s.tls != nil {
@@ -200,7 +202,7 @@ func checkHeader(key, value, protocol string) error {
 	if !isToken(key) {
 		return errors.New("invalid header name")
 	}
-	if protocol != protocolGRPC {
+	if protocol != endpoint.GRPC {
 		if strings.IndexFunc(value, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }) >= 0 {
 			return errors.New("control character in header's value")
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"forkspan.dev/forkspan/internal/endpoint"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
@@ -24,7 +25,7 @@ import (
 //
 // The protocol is the one that was asked for: grpc, http/protobuf or http/json. Where none was, it is http/protobuf for
 // port 4318 and for a path on a port other than 4317, else grpc. gRPC ignores paths; HTTP posts to exactly the URL given,
-// with /v1/traces added only where it came from OTEL_EXPORTER_OTLP_ENDPOINT.
+// with /v1/traces added only where it came from OTEL_EXPORTER_OTLP_ENDPOINT, or is no URL but a bare host.
 //
 // OTEL_EXPORTER_OTLP_TIMEOUT is in milliseconds, as the specification has it; opentelemetry-python reads seconds.
 //
@@ -52,7 +53,7 @@ func NewExporter(ctx context.Context, endpoint string, opts ...Option) (sdktrace
 func newOTLPExporter(ctx context.Context, c exportConfig) (sdktrace.SpanExporter, error) {
 	var send sender
 	var err error
-	if c.protocol == protocolGRPC {
+	if c.protocol == endpoint.GRPC {
 		send, err = newGRPCSender(c)
 	} else {
 		send = newHTTPSender(c)

@@ -37,7 +37,7 @@ func newGRPCSender(c exportConfig) (*grpcSender, error) {
 	if c.gzip {
 		opts = append(opts, grpc.WithDefaultCallOptions(grpc.UseCompressor(gzip.Name)))
 	}
-	conn, err := grpc.NewClient(c.endpoint.dialTarget(), opts...)
+	conn, err := grpc.NewClient(c.endpoint.DialTarget(), opts...)
 	if err != nil {
 		return nil, err
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"forkspan.dev/forkspan/internal/endpoint"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
 )
@@ -40,10 +40,7 @@ func newHTTPSender(c exportConfig) *httpSender {
 		TLSHandshakeTimeout: c.timeout,
 		IdleConnTimeout:     90 * time.Second,
 	}
-	if path, ok := strings.CutPrefix(c.endpoint.target, "unix:"); ok {
-		if strings.HasPrefix(path, "//") {
-			path = "/" + strings.TrimLeft(path, "/")
-		}
+	if path, ok := c.endpoint.Socket(); ok {
 		transport.Proxy = nil
 		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
 			var d net.Dialer
@@ -51,7 +48,7 @@ func newHTTPSender(c exportConfig) *httpSender {
 		}
 	}
 	return &httpSender{
-		url: c.endpoint.httpURL(), headers: c.headers, json: c.protocol == protocolJSON, gzip: c.gzip,
+		url: c.endpoint.URL(), headers: c.headers, json: c.protocol == endpoint.JSON, gzip: c.gzip,
 		transport: transport,
 		// A redirect would turn the POST into a GET: it is an answer like any other that is no success.
 		client: &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
@@ -161,9 +158,4 @@ func retryAfter(h http.Header) time.Duration {
 		return max(0, time.Until(at))
 	}
 	return 0
-}
-
-func basicAuth(u *url.Userinfo) string {
-	password, _ := u.Password()
-	return "Basic " + base64.StdEncoding.EncodeToString([]byte(u.Username()+":"+password))
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 
+	"forkspan.dev/forkspan/internal/endpoint"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/exporters/stdout/stdouttrace"
@@ -102,9 +103,9 @@ func (r *reader) open(ctx context.Context, s *settings, t *Tracer) (sdktrace.Spa
 			r.errs = append(r.errs, err)
 			return nil, len(s.processors) > 0
 		}
-		t.childEndpoint, t.childProtocol = c.endpoint.forChildren(c.protocol), c.protocol
-		if c.protocol == protocolJSON {
-			t.childProtocol = protocolHTTP // vLLM refuses to start on http/json
+		t.childEndpoint, t.childProtocol = c.endpoint.ForChildren(c.protocol), c.protocol
+		if c.protocol == endpoint.JSON {
+			t.childProtocol = endpoint.HTTP // vLLM refuses to start on http/json
 		}
 		all = append(all, e)
 	}

@@ -3,21 +3,14 @@ package forward
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"os"
 	"strconv"
 	"strings"
 	"time"
-)
 
-// The OTLP protocols, as OTEL_EXPORTER_OTLP_PROTOCOL spells them.
-const (
-	protocolGRPC = "grpc"
-	protocolHTTP = "http/protobuf"
-	protocolJSON = "http/json"
+	"forkspan.dev/forkspan/internal/endpoint"
 )
 
 // defaultTimeout is the OTLP exporter specification's, for one request.
@@ -27,6 +20,7 @@ const defaultTimeout = 10 * time.Second
 type Backend struct {
 	Protocol string // grpc, http/protobuf or http/json
 	Address  string // grpc: the dial target; else the URL to post to
+	Socket   string // a unix socket to post through; empty for TCP
 	TLS      *tls.Config
 	Headers  map[string]string
 	Gzip     bool
@@ -35,6 +29,9 @@ type Backend struct {
 
 // Name is the backend as the user should see it, without what may be secret in a URL.
 func (b *Backend) Name() string {
+	if b.Socket != "" {
+		return "unix:" + b.Socket
+	}
 	u, err := url.Parse(b.Address)
 	if err != nil || u.Host == "" {
 		return strings.TrimPrefix(b.Address, "passthrough:///")
@@ -58,11 +55,11 @@ func (v variables) get(name string) (value, variable string) {
 // variable cannot be used and why.
 func FromEnviron(lookup func(name string) (string, bool)) (*Backend, error) {
 	env := variables(lookup)
-	endpoint, variable := env.get("ENDPOINT")
-	if endpoint == "" {
+	value, variable := env.get("ENDPOINT")
+	if value == "" {
 		return nil, nil
 	}
-	where, err := parseEndpoint(endpoint)
+	where, err := endpoint.Parse(value)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", variable, err)
 	}
@@ -70,23 +67,47 @@ func FromEnviron(lookup func(name string) (string, bool)) (*Backend, error) {
 	b.Protocol, _ = env.get("PROTOCOL")
 	switch b.Protocol {
 	case "":
-		b.Protocol = where.protocol()
-	case protocolGRPC, protocolHTTP, protocolJSON:
+		b.Protocol = where.Protocol()
+	case endpoint.GRPC, endpoint.HTTP, endpoint.JSON:
 	default:
 		_, name := env.get("PROTOCOL")
 		return nil, fmt.Errorf("%s: unknown protocol %q", name, b.Protocol)
 	}
-	secure := where.secure
-	if insecure, _ := env.get("INSECURE"); where.bare && strings.EqualFold(insecure, "false") {
-		secure = true
+	if insecure, _ := env.get("INSECURE"); where.Bare && strings.EqualFold(insecure, "false") {
+		where.Secure = true
 	}
-	b.Address = where.address(b.Protocol, secure, !strings.Contains(variable, "TRACES"))
-	if secure {
+	if where.User != nil {
+		b.Headers["authorization"] = where.Authorization()
+	}
+	if err := b.setAddress(where, variable); err != nil {
+		return nil, err
+	}
+	if where.Secure {
 		if b.TLS, err = env.tls(); err != nil {
 			return nil, err
 		}
 	}
 	return b, env.transport(b)
+}
+
+// setAddress says what to dial or post to. A general endpoint is the base of the path for traces.
+func (b *Backend) setAddress(where endpoint.Endpoint, variable string) error {
+	if b.Protocol == endpoint.GRPC {
+		b.Address = where.Target
+		if b.Address == "" {
+			b.Address = "passthrough:///" + where.HostPort(endpoint.PortGRPC)
+		}
+		return nil
+	}
+	var isSocket bool
+	if b.Socket, isSocket = where.Socket(); where.Target != "" && !isSocket {
+		return fmt.Errorf("%s: a gRPC target, which %s cannot dial", variable, b.Protocol)
+	}
+	if variable == "OTEL_EXPORTER_OTLP_ENDPOINT" {
+		where = where.BelowBase()
+	}
+	b.Address = where.URL().String()
+	return nil
 }
 
 // transport reads headers, compression and timeout into b.
@@ -137,80 +158,4 @@ func (v variables) tls() (*tls.Config, error) {
 		cfg.Certificates = []tls.Certificate{pair}
 	}
 	return cfg, nil
-}
-
-// endpoint is an endpoint variable taken apart.
-type endpoint struct {
-	secure bool
-	bare   bool   // given without a scheme
-	host   string // with port, if one was given
-	port   string
-	path   string // with query
-	target string // a gRPC target that is dialled as it is
-}
-
-func parseEndpoint(s string) (endpoint, error) {
-	scheme, rest, found := strings.Cut(s, "://")
-	e := endpoint{bare: !found}
-	switch strings.ToLower(scheme) {
-	case "http", "grpc":
-	case "https", "grpcs":
-		e.secure = true
-	case "unix", "dns", "passthrough":
-		return endpoint{target: s}, nil
-	default:
-		if found {
-			return e, fmt.Errorf("unknown scheme %q", scheme)
-		}
-		if strings.HasPrefix(s, "unix:") || strings.HasPrefix(s, "dns:") {
-			return endpoint{target: s}, nil
-		}
-		rest = strings.TrimPrefix(s, "//")
-	}
-	u, err := url.Parse("http://" + rest)
-	if err != nil {
-		return e, errors.New("unusable endpoint") // the URL may hold a password
-	}
-	if u.Hostname() == "" {
-		return e, errors.New("no host in the endpoint")
-	}
-	e.host, e.port, e.path = u.Host, u.Port(), u.RequestURI()
-	if u.Path == "" {
-		e.path = ""
-	}
-	return e, nil
-}
-
-// protocol is what an endpoint speaks when no variable says so: HTTP where its port or a path shows it, else gRPC, as vLLM has it.
-func (e endpoint) protocol() string {
-	if e.target == "" && (e.port == "4318" || e.port != "4317" && strings.Trim(e.path, "/") != "") {
-		return protocolHTTP
-	}
-	return protocolGRPC
-}
-
-// address is what to dial or post to. A general endpoint is the base of the path for traces.
-func (e endpoint) address(protocol string, secure, general bool) string {
-	if e.target != "" {
-		return e.target
-	}
-	host := e.host
-	if protocol == protocolGRPC {
-		if e.port == "" {
-			host = net.JoinHostPort(strings.Trim(host, "[]"), "4317")
-		}
-		return "passthrough:///" + host
-	}
-	scheme := "http"
-	if secure {
-		scheme = "https"
-	}
-	if e.port == "" && e.bare {
-		host = net.JoinHostPort(strings.Trim(host, "[]"), "4318")
-	}
-	path := e.path
-	if general || e.bare && path == "" {
-		path = strings.TrimRight(path, "/") + "/v1/traces"
-	}
-	return scheme + "://" + host + path
 }

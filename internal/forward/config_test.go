@@ -40,6 +40,10 @@ func TestFromEnviron(t *testing.T) {
 		{"ENDPOINT=[::1]:4317", "grpc", "passthrough:///[::1]:4317", false},
 		{"ENDPOINT=grpc://c:1/v1/traces PROTOCOL=grpc", "grpc", "passthrough:///c:1", false},
 		{"ENDPOINT=unix:///run/otel.sock", "grpc", "unix:///run/otel.sock", false},
+		{"ENDPOINT=unix:///run/otel.sock PROTOCOL=http/protobuf", "http/protobuf", "http://localhost/v1/traces", false},
+		{"TRACES_ENDPOINT=localhost:4318", "http/protobuf", "http://localhost:4318/v1/traces", false},
+		{"TRACES_ENDPOINT=c:4318/x", "http/protobuf", "http://c:4318/x", false},
+		{"ENDPOINT=u:p@c:4317", "grpc", "passthrough:///c:4317", false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.env, func(t *testing.T) {
@@ -55,12 +59,12 @@ func TestFromEnviron(t *testing.T) {
 }
 
 func TestFromEnvironSettings(t *testing.T) {
-	b, err := FromEnviron(environment("ENDPOINT=http://c:4317", "HEADERS=Api-Key=a%20b, x=y=z,,", "COMPRESSION=gzip",
+	b, err := FromEnviron(environment("ENDPOINT=http://u:p@c:4317", "HEADERS=Api-Key=a%20b, x=y=z,,", "COMPRESSION=gzip",
 		"TRACES_TIMEOUT=250"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !maps.Equal(b.Headers, map[string]string{"api-key": "a b", "x": "y=z"}) || !b.Gzip || b.Timeout != 250*time.Millisecond {
+	if !maps.Equal(b.Headers, map[string]string{"api-key": "a b", "x": "y=z", "authorization": "Basic dTpw"}) || !b.Gzip || b.Timeout != 250*time.Millisecond {
 		t.Errorf("got %+v", b)
 	}
 	if b, err := FromEnviron(environment("ENDPOINT= ")); b != nil || err != nil {
@@ -78,8 +82,9 @@ func TestFromEnvironErrors(t *testing.T) {
 		want string // names the variable
 	}{
 		{[]string{"ENDPOINT=ftp://c"}, "OTEL_EXPORTER_OTLP_ENDPOINT: unknown scheme"},
-		{[]string{"TRACES_ENDPOINT=http://"}, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: no host"},
+		{[]string{"TRACES_ENDPOINT=http://"}, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: unusable host"},
 		{[]string{"ENDPOINT=http://u:secret@c:x"}, "OTEL_EXPORTER_OTLP_ENDPOINT: unusable"},
+		{[]string{"ENDPOINT=dns:///c:1", "PROTOCOL=http/json"}, "OTEL_EXPORTER_OTLP_ENDPOINT: a gRPC target"},
 		{[]string{"ENDPOINT=c:1", "PROTOCOL=kafka"}, "OTEL_EXPORTER_OTLP_PROTOCOL: unknown protocol"},
 		{[]string{"ENDPOINT=c:1", "HEADERS=secret"}, "OTEL_EXPORTER_OTLP_HEADERS"},
 		{[]string{"ENDPOINT=c:1", "TIMEOUT=soon"}, "OTEL_EXPORTER_OTLP_TIMEOUT"},

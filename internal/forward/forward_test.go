@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -20,6 +21,8 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+
+	"forkspan.dev/forkspan/internal/endpoint"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -119,7 +122,7 @@ func (b *backend) start(t *testing.T, protocol string, settings ...string) *Forw
 	if err != nil {
 		t.Fatal(err)
 	}
-	if protocol == protocolGRPC {
+	if protocol == endpoint.GRPC {
 		server := grpc.NewServer()
 		collector.RegisterTraceServiceServer(server, b)
 		go server.Serve(l)
@@ -149,7 +152,7 @@ func newForwarder(t *testing.T, env ...string) *Forwarder {
 }
 
 func TestRequestsArrive(t *testing.T) {
-	for _, protocol := range []string{protocolGRPC, protocolHTTP, protocolJSON} {
+	for _, protocol := range []string{endpoint.GRPC, endpoint.HTTP, endpoint.JSON} {
 		for _, compression := range []string{"", "gzip"} {
 			t.Run(protocol+" "+compression, func(t *testing.T) {
 				b := &backend{}
@@ -186,12 +189,12 @@ func TestAnswers(t *testing.T) {
 		answer         func(int) (int, int64)
 		want           Stats
 	}{
-		{"busy once", protocolHTTP, busyOnce(503), Stats{Sent: 5}},
-		{"busy once", protocolGRPC, busyOnce(int(codes.ResourceExhausted)), Stats{Sent: 5}},
-		{"refused", protocolHTTP, always(401, 0), Stats{Failed: 5, Reason: "status 401"}},
-		{"refused", protocolGRPC, always(int(codes.Unauthenticated), 0), Stats{Failed: 5, Reason: "Unauthenticated: not now"}},
-		{"partly", protocolHTTP, always(0, 2), Stats{Sent: 3, Failed: 2, Reason: "rejected by the backend"}},
-		{"partly", protocolGRPC, always(0, 2), Stats{Sent: 3, Failed: 2, Reason: "rejected by the backend"}},
+		{"busy once", endpoint.HTTP, busyOnce(503), Stats{Sent: 5}},
+		{"busy once", endpoint.GRPC, busyOnce(int(codes.ResourceExhausted)), Stats{Sent: 5}},
+		{"refused", endpoint.HTTP, always(401, 0), Stats{Failed: 5, Reason: "status 401"}},
+		{"refused", endpoint.GRPC, always(int(codes.Unauthenticated), 0), Stats{Failed: 5, Reason: "Unauthenticated: not now"}},
+		{"partly", endpoint.HTTP, always(0, 2), Stats{Sent: 3, Failed: 2, Reason: "rejected by the backend"}},
+		{"partly", endpoint.GRPC, always(0, 2), Stats{Sent: 3, Failed: 2, Reason: "rejected by the backend"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name+" "+tt.protocol, func(t *testing.T) {
@@ -212,7 +215,7 @@ func TestBlackHole(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	for _, protocol := range []string{protocolGRPC, protocolHTTP} {
+	for _, protocol := range []string{endpoint.GRPC, endpoint.HTTP} {
 		t.Run(protocol, func(t *testing.T) {
 			f := newForwarder(t, "ENDPOINT=http://"+l.Addr().String(), "PROTOCOL="+protocol)
 			for range 10 {
@@ -248,5 +251,24 @@ func TestRejectedSpansOfBrokenAnswers(t *testing.T) {
 		if n := rejectedSpans([]byte(answer)); n != 0 {
 			t.Errorf("%q: %d", answer, n)
 		}
+	}
+}
+
+func TestUnixSocket(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "otel.sock")
+	listener, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &backend{}
+	server := httptest.NewUnstartedServer(b)
+	server.Listener.Close()
+	server.Listener = listener
+	server.Start()
+	t.Cleanup(server.Close)
+	f := newForwarder(t, "ENDPOINT=unix:"+path, "PROTOCOL=http/protobuf")
+	f.Send(request(t, 3), 3)
+	if got := f.Close(t.Context()); got != (Stats{Sent: 3}) {
+		t.Errorf("stats %+v", got)
 	}
 }

@@ -5,11 +5,13 @@ import (
 	"testing"
 
 	"forkspan.dev/forkspan/forkspantest"
+
+	"forkspan.dev/forkspan/internal/endpoint"
 )
 
 // The user's certificates are used, also one of the client; a backend that cannot be trusted gets nothing.
 func TestTLS(t *testing.T) {
-	for _, protocol := range []string{protocolGRPC, protocolHTTP} {
+	for _, protocol := range []string{endpoint.GRPC, endpoint.HTTP} {
 		t.Run(protocol, func(t *testing.T) {
 			c := forkspantest.NewCollector(t, forkspantest.WithTLS(), forkspantest.WithClientAuth())
 			endpoint := []string{"ENDPOINT=https://" + c.Addr(), "PROTOCOL=" + protocol, "TIMEOUT=2000"}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -22,6 +23,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"forkspan.dev/forkspan/internal/endpoint"
 	"forkspan.dev/forkspan/internal/otlp"
 )
 
@@ -41,10 +43,16 @@ func (e *retryError) Error() string { return e.err.Error() }
 func (e *retryError) Unwrap() error { return e.err }
 
 func newTransport(b *Backend) (transport, error) {
-	if b.Protocol == protocolGRPC {
+	if b.Protocol == endpoint.GRPC {
 		return newGRPC(b)
 	}
 	t := &http.Transport{TLSClientConfig: b.TLS, Proxy: http.ProxyFromEnvironment}
+	if b.Socket != "" {
+		t.Proxy = nil
+		t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", b.Socket)
+		}
+	}
 	return &httpTransport{backend: b, client: &http.Client{Transport: t}}, nil
 }
 
@@ -81,7 +89,7 @@ func (t *httpTransport) send(ctx context.Context, body []byte) (int64, error) {
 		return 0, &retryError{fmt.Errorf("status %d", resp.StatusCode), time.Duration(seconds) * time.Second}
 	case resp.StatusCode < 200 || resp.StatusCode > 299:
 		return 0, fmt.Errorf("status %d", resp.StatusCode)
-	case err != nil || t.backend.Protocol == protocolJSON:
+	case err != nil || t.backend.Protocol == endpoint.JSON:
 		return 0, nil
 	}
 	return rejectedSpans(answer), nil
@@ -89,7 +97,7 @@ func (t *httpTransport) send(ctx context.Context, body []byte) (int64, error) {
 
 func (t *httpTransport) request(ctx context.Context, body []byte) (*http.Request, error) {
 	contentType := "application/x-protobuf"
-	if t.backend.Protocol == protocolJSON {
+	if t.backend.Protocol == endpoint.JSON {
 		var err error
 		if body, err = otlp.AppendJSON(nil, body); err != nil {
 			return nil, err

@@ -1,6 +1,7 @@
-package forkspan
+package endpoint
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net"
@@ -12,58 +13,59 @@ import (
 
 // The OTLP protocols, as OTEL_EXPORTER_OTLP_PROTOCOL spells them.
 const (
-	protocolGRPC = "grpc"
-	protocolHTTP = "http/protobuf"
-	protocolJSON = "http/json"
+	GRPC = "grpc"
+	HTTP = "http/protobuf"
+	JSON = "http/json"
 )
 
 // The ports that collectors listen on (OTLP specification, "OTLP/gRPC Default Port" and "OTLP/HTTP Default Port").
 const (
-	portGRPC = "4317"
-	portHTTP = "4318"
+	PortGRPC = "4317"
+	PortHTTP = "4318"
 )
 
 // tracesPath is where OTLP/HTTP takes spans, below the base URL that the general endpoint variable names.
 const tracesPath = "/v1/traces"
 
-// endpoint is where spans go, taken apart from any of the forms in use. It exists because neither Go's exporters nor
-// net/url read what vLLM's Python reads: to them localhost:4317 is a URL with the scheme localhost.
-type endpoint struct {
-	secure   bool   // TLS
-	implicit bool   // no scheme was given, so OTEL_EXPORTER_OTLP_INSECURE=false may ask for TLS
-	host     string // without port, without brackets; empty where target is set
-	port     string // empty where none was given
-	path     string // as given, still escaped; empty or starting with a slash
-	query    string // as given, without the question mark
-	user     *url.Userinfo
-	target   string // a whole gRPC target, such as unix:///run/otel.sock; used as it is
+// Endpoint is where spans go, taken apart from any of the forms in use.
+type Endpoint struct {
+	Secure bool   // TLS
+	Bare   bool   // no scheme was given, so OTEL_EXPORTER_OTLP_INSECURE=false may ask for TLS
+	Host   string // without port, without brackets; empty where Target is set
+	Port   string // empty where none was given
+	Path   string // as given, still escaped; empty or starting with a slash
+	Query  string // as given, without the question mark
+	User   *url.Userinfo
+	Target string // a whole gRPC target, such as unix:///run/otel.sock; used as it is
 }
 
-// parseEndpoint reads an endpoint as opentelemetry-python's gRPC exporter does, and the URLs of OTLP/HTTP. A bare host and
+// Parse reads an endpoint as opentelemetry-python's gRPC exporter does, and the URLs of OTLP/HTTP. A bare host and
 // port, http, grpc and a leading // mean no TLS; https and grpcs mean TLS. (Python dials grpcs without TLS; a name that
 // asks for TLS and sends in the clear is not copied.)
-func parseEndpoint(raw string) (endpoint, error) {
+//
+// Errors do not repeat the endpoint, which may hold a password.
+func Parse(raw string) (Endpoint, error) {
 	s := strings.TrimSpace(raw)
 	if s == "" {
-		return endpoint{}, errors.New("empty endpoint")
+		return Endpoint{}, errors.New("empty endpoint")
 	}
 	for i := range len(s) {
 		if s[i] <= ' ' || s[i] == 0x7f {
-			return endpoint{}, errors.New("blank or control character in endpoint")
+			return Endpoint{}, errors.New("blank or control character in endpoint")
 		}
 	}
-	var e endpoint
+	var e Endpoint
 	scheme, rest, found := strings.Cut(s, "://")
 	switch {
 	case found && !strings.ContainsAny(scheme, "/?#@"):
 		switch scheme = strings.ToLower(scheme); scheme {
 		case "http", "grpc":
 		case "https", "grpcs":
-			e.secure = true
+			e.Secure = true
 		case "unix", "dns", "passthrough":
 			return parseTarget(s, scheme)
 		default:
-			return endpoint{}, fmt.Errorf("unknown scheme %q", scheme)
+			return Endpoint{}, fmt.Errorf("unknown scheme %q", scheme)
 		}
 	case strings.HasPrefix(s, "//"):
 		rest = s[2:]
@@ -73,7 +75,7 @@ func parseEndpoint(raw string) (endpoint, error) {
 				return t, nil
 			}
 		}
-		rest, e.implicit = s, true
+		rest, e.Bare = s, true
 	}
 	return e, e.parseAuthority(rest)
 }
@@ -88,29 +90,29 @@ func isTargetScheme(name string) bool {
 }
 
 // parseTarget takes a gRPC target as it is; only unix sockets can be dialled for OTLP/HTTP as well.
-func parseTarget(s, scheme string) (endpoint, error) {
+func parseTarget(s, scheme string) (Endpoint, error) {
 	rest := s[len(scheme)+1:]
 	name := strings.TrimLeft(rest, "/")
 	if name == "" {
-		return endpoint{}, fmt.Errorf("nothing after %q", scheme+":")
+		return Endpoint{}, fmt.Errorf("nothing after %q", scheme+":")
 	}
 	if scheme == "dns" && !strings.HasPrefix(rest, "/") {
 		// dns:4317 is the host "dns" with a port, as in a compose file.
 		if _, err := strconv.Atoi(rest); err == nil {
-			return endpoint{}, errors.New("a host and port, not a target")
+			return Endpoint{}, errors.New("a host and port, not a target")
 		}
 	}
-	return endpoint{target: scheme + ":" + rest}, nil
+	return Endpoint{Target: scheme + ":" + rest}, nil
 }
 
-func (e *endpoint) parseAuthority(s string) error {
+func (e *Endpoint) parseAuthority(s string) error {
 	s, _, _ = strings.Cut(s, "#")
-	s, e.query, _ = strings.Cut(s, "?")
+	s, e.Query, _ = strings.Cut(s, "?")
 	authority := s
 	if i := strings.IndexByte(s, '/'); i >= 0 {
-		authority, e.path = s[:i], s[i:]
+		authority, e.Path = s[:i], s[i:]
 	}
-	if _, err := url.PathUnescape(e.path); err != nil {
+	if _, err := url.PathUnescape(e.Path); err != nil {
 		return fmt.Errorf("parse path: %w", err)
 	}
 	if i := strings.LastIndexByte(authority, '@'); i >= 0 {
@@ -118,13 +120,13 @@ func (e *endpoint) parseAuthority(s string) error {
 		if err != nil {
 			return errors.New("unreadable user and password")
 		}
-		e.user, authority = u.User, authority[i+1:]
+		e.User, authority = u.User, authority[i+1:]
 	}
 	host, port, err := splitHostPort(authority)
 	if err != nil {
 		return err
 	}
-	e.host, e.port = host, port
+	e.Host, e.Port = host, port
 	return nil
 }
 
@@ -159,13 +161,13 @@ func splitHostPort(s string) (host, port string, err error) {
 			return "", "", errors.New("missing port after :")
 		}
 		if !isHostName(host) {
-			return "", "", fmt.Errorf("unusable host %q", host)
+			return "", "", errors.New("unusable host")
 		}
 	}
 	if port != "" {
 		n, err := strconv.ParseUint(port, 10, 16)
 		if err != nil || n == 0 || port[0] == '+' {
-			return "", "", fmt.Errorf("unusable port %q", port)
+			return "", "", errors.New("unusable port")
 		}
 		port = strconv.FormatUint(n, 10)
 	}
@@ -193,90 +195,112 @@ func isHostName(s string) bool {
 	return true
 }
 
-// protocolFor is the protocol to use when none was configured: OTLP/HTTP for its own port, or for a path where the port
+// Protocol is the protocol to use when none was configured: OTLP/HTTP for its own port, or for a path where the port
 // is not gRPC's, since vLLM's default of gRPC cannot work there; else grpc, as vLLM.
-func (e endpoint) protocolFor() string {
+func (e Endpoint) Protocol() string {
 	switch {
-	case e.target != "" || e.port == portGRPC:
-		return protocolGRPC
-	case e.port == portHTTP || strings.Trim(e.path, "/") != "":
-		return protocolHTTP
+	case e.Target != "" || e.Port == PortGRPC:
+		return GRPC
+	case e.Port == PortHTTP || strings.Trim(e.Path, "/") != "":
+		return HTTP
 	}
-	return protocolGRPC
+	return GRPC
 }
 
-// dialTarget is what gRPC dials. Paths and queries mean nothing to gRPC and are dropped. Without a port it is 4317, where
+// DialTarget is what gRPC dials. Paths and queries mean nothing to gRPC and are dropped. Without a port it is 4317, where
 // Python would dial port 443 or none.
-func (e endpoint) dialTarget() string {
-	if e.target != "" {
-		return e.target
+func (e Endpoint) DialTarget() string {
+	if e.Target != "" {
+		return e.Target
 	}
-	return "dns:///" + e.hostPort(portGRPC)
+	return "dns:///" + e.HostPort(PortGRPC)
 }
 
-// hostPort joins host and port; an empty def leaves out a port that was not given.
-func (e endpoint) hostPort(def string) string {
-	port := e.port
+// HostPort joins host and port; an empty def leaves out a port that was not given.
+func (e Endpoint) HostPort(def string) string {
+	port := e.Port
 	if port == "" {
 		port = def
 	}
 	if port != "" {
-		return net.JoinHostPort(e.host, port)
+		return net.JoinHostPort(e.Host, port)
 	}
-	if strings.Contains(e.host, ":") {
-		return "[" + e.host + "]"
+	if strings.Contains(e.Host, ":") {
+		return "[" + e.Host + "]"
 	}
-	return e.host
+	return e.Host
 }
 
 // scheme is http or https.
-func (e endpoint) scheme() string {
-	if e.secure {
+func (e Endpoint) scheme() string {
+	if e.Secure {
 		return "https"
 	}
 	return "http"
 }
 
-// httpURL is where OTLP/HTTP posts to. A bare host gets OTLP's port; a URL without one has its scheme's.
-func (e endpoint) httpURL() *url.URL {
-	u := &url.URL{Scheme: e.scheme(), RawQuery: e.query}
-	if e.target != "" {
+// URL is where OTLP/HTTP posts to. What is given with a scheme is taken as it is, the port being the scheme's own where there
+// is none; a bare host gets OTLP's port and path.
+func (e Endpoint) URL() *url.URL {
+	u := &url.URL{Scheme: e.scheme(), RawQuery: e.Query}
+	if e.Target != "" {
 		u.Host, u.Path = "localhost", tracesPath
 		return u
 	}
 	def := ""
-	if e.implicit {
-		def = portHTTP
+	if e.Bare {
+		def = PortHTTP
+		if e.Path == "" {
+			e.Path = tracesPath
+		}
 	}
-	u.Host = e.hostPort(def)
-	if parsed, err := url.Parse(e.path); err == nil && e.path != "" && !strings.HasPrefix(e.path, "//") {
+	u.Host = e.HostPort(def)
+	if parsed, err := url.Parse(e.Path); err == nil && e.Path != "" && !strings.HasPrefix(e.Path, "//") {
 		u.Path, u.RawPath = parsed.Path, parsed.RawPath
 	} else {
-		u.Path, _ = url.PathUnescape(e.path)
+		u.Path, _ = url.PathUnescape(e.Path)
 	}
 	return u
 }
 
-// belowBase adds /v1/traces to the path, for endpoints of the general variable (OTLP exporter specification,
+// Socket is the path of the unix socket to dial; the second result is false where the endpoint is none.
+func (e Endpoint) Socket() (string, bool) {
+	path, ok := strings.CutPrefix(e.Target, "unix:")
+	if strings.HasPrefix(path, "//") {
+		path = "/" + strings.TrimLeft(path, "/")
+	}
+	return path, ok
+}
+
+// Authorization is the header for the endpoint's user and password (RFC 7617), empty where it has none.
+func (e Endpoint) Authorization() string {
+	if e.User == nil {
+		return ""
+	}
+	password, _ := e.User.Password()
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(e.User.Username()+":"+password))
+}
+
+// BelowBase adds /v1/traces to the path, for endpoints of the general variable (OTLP exporter specification,
 // "Endpoint URLs for OTLP/HTTP").
-func (e endpoint) belowBase() endpoint {
-	if e.target == "" {
-		e.path = strings.TrimRight(e.path, "/") + tracesPath
+func (e Endpoint) BelowBase() Endpoint {
+	if e.Target == "" {
+		e.Path = strings.TrimRight(e.Path, "/") + tracesPath
 	}
 	return e
 }
 
-// forChildren is the endpoint as it goes into the environment: a form that Python's gRPC exporter, Go's exporters and
+// ForChildren is the endpoint as it goes into the environment: a form that Python's gRPC exporter, Go's exporters and
 // this package read alike.
-func (e endpoint) forChildren(protocol string) string {
-	if e.target != "" {
-		return e.target
+func (e Endpoint) ForChildren(protocol string) string {
+	if e.Target != "" {
+		return e.Target
 	}
-	if protocol == protocolGRPC {
-		u := url.URL{Scheme: e.scheme(), Host: e.hostPort(portGRPC)}
+	if protocol == GRPC {
+		u := url.URL{Scheme: e.scheme(), Host: e.HostPort(PortGRPC)}
 		return u.String()
 	}
-	u := e.httpURL()
-	u.User = e.user
+	u := e.URL()
+	u.User = e.User
 	return u.String()
 }
