@@ -105,11 +105,14 @@ func (a *app) importFile(ctx context.Context, db *store.Store, path, name string
 	}}
 	err = file.read(f)
 	progress.done()
-	if err == nil && file.requests == 0 {
-		err = withHint(errors.New("no spans in it"), "forkspan reads OTLP: JSON lines, JSON or protobuf")
+	switch {
+	case err != nil:
+		err = fmt.Errorf("import %s: %w", path, err)
+	case file.requests == 0:
+		err = noSpans("import", path)
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("import %s: %w", path, err), a.warn(path, file.problems), db.Remove(ctx, run.ID))
+		return errors.Join(err, a.warn(path, file.problems), db.Remove(ctx, run.ID))
 	}
 	if err := finishImport(ctx, db, &run, &file); err != nil {
 		return fmt.Errorf("import %s: %w", path, err)

@@ -70,11 +70,15 @@ func (a *app) rm(ctx context.Context, refs []string, olderThan age) error {
 	}
 	short := shortIDs(all)
 	for _, run := range chosen {
+		spans, err := countSpans(ctx, db, run)
+		if err != nil {
+			return err
+		}
 		if err := db.Remove(ctx, run.ID); err != nil {
 			return err
 		}
-		_, err := fmt.Fprintf(a.Stdout, "removed run %s: %s, %s\n", short[run.ID], commandLine(run),
-			counted(int(run.Account.Spans), "span", "spans"))
+		_, err = fmt.Fprintf(a.Stdout, "removed run %s: %s, %s\n", short[run.ID], commandLine(run),
+			counted(spans, "span", "spans"))
 		if err != nil {
 			return fmt.Errorf("write: %w", err)
 		}
@@ -83,6 +87,19 @@ func (a *app) rm(ctx context.Context, refs []string, olderThan age) error {
 		a.note("no run began longer ago than " + timeline.FormatDuration(int64(olderThan)))
 	}
 	return nil
+}
+
+// countSpans is a run's number of spans, of one that was cut off those that were stored.
+func countSpans(ctx context.Context, db *store.Store, run store.Run) (int, error) {
+	if run.Account.Spans > 0 {
+		return int(run.Account.Spans), nil
+	}
+	traces, err := db.Traces(ctx, run.ID)
+	n := 0
+	for _, t := range traces {
+		n += t.Spans
+	}
+	return n, err
 }
 
 // chooseNamed finds all runs before any is removed.

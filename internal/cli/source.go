@@ -119,7 +119,12 @@ func (a *app) findRun(ctx context.Context, db *store.Store, ref string) (store.R
 }
 
 func noSuchRun(ref string) error {
-	if looksLikePath(ref) {
+	switch info, err := os.Stat(ref); {
+	case err == nil && info.IsDir():
+		return fmt.Errorf("open %s: is a directory", ref)
+	case err != nil && looksLikePath(ref) && !errors.Is(err, os.ErrNotExist):
+		return fmt.Errorf("open %s: %w", ref, errors.Unwrap(err))
+	case looksLikePath(ref):
 		return fmt.Errorf("open %s: no such file", ref)
 	}
 	return withHint(fmt.Errorf("find run %s: no run, trace or file of that name", ref), "forkspan ls lists the runs")
@@ -149,6 +154,9 @@ func nothingRecorded(path string) error {
 		"forkspan run -- COMMAND records one, forkspan import FILE takes one from elsewhere")
 }
 
+// storeChosen tells whether the user has said which store to use.
+func (a *app) storeChosen() bool { return a.dbPath != "" || a.Env("FORKSPAN_DB") != "" }
+
 // storePath is the store's file, as --db or FORKSPAN_DB or the system has it, and a note for the user about it, mostly empty.
 func (a *app) storePath() (path, note string) {
 	if a.dbPath != "" {
@@ -173,7 +181,12 @@ func (a *app) openStore(ctx context.Context) (*store.Store, error) {
 func (a *app) openExisting(ctx context.Context) (*store.Store, error) {
 	path, _ := a.storePath()
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-		return nil, nothingRecorded(path)
+		spare := store.SparePath() // where a run went that could not write to path
+		if a.storeChosen() || spare == path || !fileExists(spare) {
+			return nil, nothingRecorded(path)
+		}
+		a.note("there is no store at " + path + "; this is the one at " + spare)
+		path = spare
 	}
 	return store.Open(ctx, path, store.Options{Notify: a.note})
 }
@@ -252,7 +265,16 @@ func (a *app) loadFile(path string) (*source, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(src.spans) == 0 {
+		_ = a.warn(path, src.problems) // they say why
+		return nil, noSpans("read", path)
+	}
 	return src, nil
+}
+
+// noSpans is the error of a file without any.
+func noSpans(verb, path string) error {
+	return withHint(fmt.Errorf("%s %s: no spans in it", verb, path), "forkspan reads OTLP: JSON lines, JSON or protobuf")
 }
 
 // readFile calls request with each OTLP request of a file, - for standard input. It returns the file's title and what of it

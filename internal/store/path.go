@@ -7,22 +7,26 @@ import (
 	"strings"
 )
 
+const fileName = "forkspan.db"
+
 // DefaultPath is where the store lives when nobody says otherwise: $XDG_STATE_HOME/forkspan/forkspan.db, else below HOME (on
 // Windows below LOCALAPPDATA), else below the temporary folder (a note then says so).
 func DefaultPath(env func(string) string) (path, note string) {
-	const file = "forkspan.db"
 	if dir := env("XDG_STATE_HOME"); filepath.IsAbs(dir) { // the XDG specification ignores relative paths
-		return filepath.Join(dir, "forkspan", file), ""
+		return filepath.Join(dir, "forkspan", fileName), ""
 	}
 	if home := env("HOME"); filepath.IsAbs(home) {
-		return filepath.Join(home, ".local", "state", "forkspan", file), ""
+		return filepath.Join(home, ".local", "state", "forkspan", fileName), ""
 	}
 	if dir := env("LOCALAPPDATA"); filepath.IsAbs(dir) {
-		return filepath.Join(dir, "forkspan", file), ""
+		return filepath.Join(dir, "forkspan", fileName), ""
 	}
-	path = filepath.Join(temporaryFolder(), file)
-	return path, "neither XDG_STATE_HOME nor HOME is set; the traces go to " + path
+	path = SparePath()
+	return path, "neither XDG_STATE_HOME nor HOME names a folder; the traces go to " + path
 }
+
+// SparePath is where the store lives when there is no other place for it.
+func SparePath() string { return filepath.Join(temporaryFolder(), fileName) }
 
 // temporaryFolder is a folder of the user's own below the temporary one.
 func temporaryFolder() string {
