@@ -2,6 +2,8 @@ package report
 
 import (
 	"math/bits"
+	"runtime"
+	"sync"
 
 	"forkspan.dev/forkspan/internal/otlp"
 )
@@ -16,25 +18,35 @@ const deepest = 128
 type table[T any] struct {
 	all   []T
 	at    func(*T) *ids
-	slots []int32 // place + 1; 0 is free
+	slots []uint64 // the upper half of the hash, and below it the place + 1; 0 is free
 	shift int
 }
 
 func newTable[T any](all []T, at func(*T) *ids) *table[T] {
 	size := bits.Len(uint(max(len(all), 1))) + 1 // at most half full
-	return &table[T]{all: all, at: at, slots: make([]int32, 1<<size), shift: 64 - size}
+	return &table[T]{all: all, at: at, slots: make([]uint64, 1<<size), shift: 64 - size}
 }
+
+const upper = 0xffffffff << 32
 
 // find returns the place of a span, and the slot where it is or belongs.
 func (t *table[T]) find(trace *otlp.TraceID, span *otlp.SpanID) (place int32, slot uint64) {
+	hash := hashIDs(trace, span)
 	mask := uint64(len(t.slots) - 1)
-	for slot = hashIDs(trace, span) >> t.shift; t.slots[slot] != 0; slot = (slot + 1) & mask {
-		place = t.slots[slot] - 1
+	for slot = hash >> t.shift; t.slots[slot] != 0; slot = (slot + 1) & mask {
+		if (t.slots[slot]^hash)&upper != 0 {
+			continue
+		}
+		place = int32(t.slots[slot]) - 1
 		if i := t.at(&t.all[place]); i.span == *span && i.trace == *trace {
 			return place, slot
 		}
 	}
 	return none, slot
+}
+
+func (t *table[T]) set(slot uint64, place int) {
+	t.slots[slot] = t.at(&t.all[place]).hash()&upper | uint64(place+1)
 }
 
 // forest tells which request spans are one request.
@@ -53,14 +65,14 @@ func (s *set) join() *forest {
 		r := &s.records[i]
 		place, slot := byID.find(&r.trace, &r.span)
 		if place == none {
-			byID.slots[slot] = int32(i) + 1
+			byID.set(slot, i)
 			continue
 		}
 		if f.twice == nil {
 			f.twice = make([]bool, len(s.records))
 		}
 		if s.records[place].flags&unfinished != 0 && r.flags&unfinished == 0 {
-			byID.slots[slot] = int32(i) + 1
+			byID.set(slot, i)
 			f.twice[place] = true
 		} else {
 			f.twice[i] = true
@@ -69,30 +81,43 @@ func (s *set) join() *forest {
 	between := newTable(s.between, func(i *ids) *ids { return i })
 	for i := range s.between {
 		if place, slot := between.find(&s.between[i].trace, &s.between[i].span); place == none {
-			between.slots[slot] = int32(i) + 1
+			between.set(slot, i)
 		}
 	}
-	for i := range s.records {
-		f.above[i] = none
-		parent := s.records[i].parent
-		for range deepest {
-			if parent == (otlp.SpanID{}) {
-				break
+	var workers sync.WaitGroup
+	processors := runtime.GOMAXPROCS(0)
+	for w := range processors {
+		workers.Go(func() {
+			for i := len(s.records) * w / processors; i < len(s.records)*(w+1)/processors; i++ {
+				f.above[i] = s.above(int32(i), byID, between)
 			}
-			if place, _ := byID.find(&s.records[i].trace, &parent); place != none {
-				if place != int32(i) {
-					f.above[i] = place
-				}
-				break
-			}
-			place, _ := between.find(&s.records[i].trace, &parent)
-			if place == none {
-				break
-			}
-			parent = s.between[place].parent
-		}
+		})
 	}
+	workers.Wait()
 	return f
+}
+
+// above returns the next request span above record i.
+func (s *set) above(i int32, byID *table[record], between *table[ids]) int32 {
+	r := &s.records[i]
+	parent := r.parent
+	for range deepest {
+		if parent == (otlp.SpanID{}) {
+			break
+		}
+		if place, _ := byID.find(&r.trace, &parent); place != none {
+			if place == i {
+				break
+			}
+			return place
+		}
+		place, _ := between.find(&r.trace, &parent)
+		if place == none {
+			break
+		}
+		parent = s.between[place].parent
+	}
+	return none
 }
 
 // outermost returns the record at the top of the request that i belongs to; i itself where parents go round in a circle.

@@ -26,89 +26,100 @@ func (s *Source) Load(ctx context.Context, db *store.Store, run string) error {
 	if err != nil {
 		return err
 	}
+	err = s.load(ctx, db, run, kept)
+	if errors.Is(err, errStored) {
+		// It is gone by now, or another version of forkspan has written it.
+		err = s.load(ctx, db, run, nil)
+	}
+	return err
+}
+
+func (s *Source) load(ctx context.Context, db *store.Store, run string, kept []store.Derived) error {
+	l := &loader{db: db, run: run}
+	err := parallel(ctx, l.derive, func(put func(*part) bool) error {
+		after := int64(0)
+		for _, d := range kept { // what was kept in between may be gone
+			if err := l.pages(ctx, after, d.After, put); err != nil {
+				return err
+			}
+			l.parts = append(l.parts, &part{kept: d})
+			after = d.Last
+		}
+		return l.pages(ctx, after, math.MaxInt64, put)
+	})
+	if err == nil {
+		err = l.gather(ctx, &s.set)
+	}
+	return err
+}
+
+// parallel calls do on all processors for what give puts, until one of them fails.
+func parallel(ctx context.Context, do func(context.Context, *part) error, give func(put func(*part) bool) error) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	var parts []*part
-	queue := make(chan *part, 1)
+	queue := make(chan *part)
 	var workers sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		workers.Go(func() {
 			for p := range queue {
-				if err := p.read(ctx, db, run); err != nil {
+				if err := do(ctx, p); err != nil {
 					stop(err)
 				}
 			}
 		})
 	}
-	put := func(p *part) {
-		parts = append(parts, p)
-		queue <- p
-	}
-	after := int64(0)
-	for _, d := range kept {
-		if err = pages(ctx, db, run, after, d.After, put); err != nil {
-			break
+	err := give(func(p *part) bool {
+		select {
+		case queue <- p:
+			return true
+		case <-ctx.Done():
+			return false
 		}
-		put(&part{kept: d})
-		after = d.Last
-	}
-	if err == nil {
-		err = pages(ctx, db, run, after, math.MaxInt64, put)
-	}
+	})
 	close(queue)
 	workers.Wait()
-	if err == nil {
-		err = context.Cause(ctx)
-	}
-	if err != nil {
-		return err
-	}
-	s.merge(parts)
-	return nil
+	return errors.Join(err, context.Cause(ctx))
 }
 
-// pages reads the requests of a run with after < id ≤ last.
-func pages(ctx context.Context, db *store.Store, run string, after, last int64, put func(*part)) error {
-	for after < last {
-		page, err := db.Page(ctx, run, after, last, pageBytes)
-		if err != nil || page.Rows == 0 {
-			return err
-		}
-		after = page.Last
-		put(&part{page: page})
-	}
-	return nil
+// loader reads one run.
+type loader struct {
+	db    *store.Store
+	run   string
+	parts []*part // in order of arrival
+
+	mu    sync.Mutex // guards names
+	names *names
+	all   []record
 }
 
 // part is some of a run's requests that follow each other: derived already, or a page to derive from.
 type part struct {
-	kept store.Derived
-	page store.Page
-	set  *set
+	kept    store.Derived
+	page    store.Page
+	set     *set // what was derived; nil for what was kept
+	at      int  // place of its first record
+	between []ids
 }
 
-func (p *part) read(ctx context.Context, db *store.Store, run string) (err error) {
-	if p.kept.Rows > 0 {
-		if p.set, err = decodeSet(p.kept.Data); err == nil {
-			p.kept.Data = nil
-			return nil
+// pages reads the requests with after < id ≤ last.
+func (l *loader) pages(ctx context.Context, after, last int64, put func(*part) bool) error {
+	for after < last {
+		page, err := l.db.Page(ctx, l.run, after, last, pageBytes)
+		if err != nil || page.Rows == 0 {
+			return err
 		}
-		// Another version of forkspan has written it, or it is broken.
-		p.set = &set{}
-		var broken error
-		err = pages(ctx, db, run, p.kept.After, p.kept.Last, func(q *part) {
-			if broken == nil {
-				broken = q.derive(ctx, db, run)
-				p.set.merge(q.set)
-			}
-		})
-		return errors.Join(err, broken)
+		after = page.Last
+		p := &part{page: page}
+		l.parts = append(l.parts, p)
+		if !put(p) {
+			return nil // another part has failed
+		}
 	}
-	return p.derive(ctx, db, run)
+	return nil
 }
 
-// derive reads the page, and leaves what it got in the store.
-func (p *part) derive(ctx context.Context, db *store.Store, run string) error {
+// derive reads a page, and leaves what it got in the store.
+func (l *loader) derive(ctx context.Context, p *part) error {
 	p.set = &set{}
 	spans := 0
 	err := p.page.Bodies(func(body []byte) error {
@@ -121,25 +132,72 @@ func (p *part) derive(ctx context.Context, db *store.Store, run string) error {
 	}
 	if spans >= leastKept {
 		// Without it the next report takes as long as this one, no more.
-		_ = db.PutDerived(ctx, run, derivedKind, store.Derived{
-			After: p.page.After, Last: p.page.Last, Rows: p.page.Rows, Data: p.set.encode(),
+		_ = l.db.PutDerived(ctx, l.run, derivedKind, store.Derived{
+			After: p.page.After, Last: p.page.Last, Rows: p.page.Rows, Items: len(p.set.records), Data: p.set.encode(),
 		})
 	}
 	p.page = store.Page{}
 	return nil
 }
 
-// merge makes one set of the parts, in their order.
-func (s *Source) merge(parts []*part) {
-	records, between := len(s.set.records), len(s.set.between)
-	for _, p := range parts {
-		records += len(p.set.records)
-		between += len(p.set.between)
+// gather puts the records of all parts into one set, those that were kept straight from the store.
+func (l *loader) gather(ctx context.Context, to *set) error {
+	records := len(to.records)
+	for _, p := range l.parts {
+		p.at = records
+		if p.set != nil {
+			records += len(p.set.records)
+		} else {
+			records += p.kept.Items
+		}
 	}
-	s.set.records = append(make([]record, 0, records), s.set.records...)
-	s.set.between = append(make([]ids, 0, between), s.set.between...)
-	for i, p := range parts {
-		s.set.merge(p.set)
-		parts[i] = nil
+	l.names = &to.names
+	l.all = make([]record, records)
+	copy(l.all, to.records)
+	err := parallel(ctx, l.place, func(put func(*part) bool) error {
+		for _, p := range l.parts {
+			if !put(p) {
+				break
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
+	to.records = l.all
+	for _, p := range l.parts {
+		to.between = append(to.between, p.between...)
+	}
+	return nil
+}
+
+// place puts the records of a part where they belong.
+func (l *loader) place(ctx context.Context, p *part) error {
+	if p.set != nil {
+		l.mu.Lock()
+		places := p.set.names.addTo(l.names)
+		l.mu.Unlock()
+		for i := range p.set.records {
+			p.set.records[i].rename(places)
+		}
+		copy(l.all[p.at:], p.set.records)
+		p.between, p.set = p.set.between, nil
+		return nil
+	}
+	data, err := l.db.DerivedData(ctx, l.run, derivedKind, p.kept)
+	if err != nil {
+		return err
+	}
+	room := l.all[p.at : p.at : p.at+p.kept.Items]
+	records, between, err := decodeSet(data, room, func(word string) uint32 {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return l.names.add(word)
+	})
+	if err == nil && len(records) != p.kept.Items {
+		err = errStored
+	}
+	p.between = between
+	return err
 }

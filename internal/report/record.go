@@ -199,21 +199,20 @@ func failureOf(c *genai.Call, s *otlp.Span) string {
 	return ""
 }
 
-// merge adds other's spans.
-func (s *set) merge(other *set) {
-	places := make([]uint32, len(other.names.words))
-	for i, word := range other.names.words {
-		places[i] = s.names.add(word)
+// addTo adds the words to others, and returns their places there.
+func (n *names) addTo(to *names) []uint32 {
+	places := make([]uint32, len(n.words))
+	for i, word := range n.words {
+		places[i] = to.add(word)
 	}
-	from := len(s.records)
-	s.records = append(s.records, other.records...)
-	for i := range s.records[from:] {
-		r := &s.records[from+i]
-		for w := range r.name {
-			if r.name[w] != 0 {
-				r.name[w] = places[r.name[w]]
-			}
+	return places
+}
+
+// rename makes the words of r those at other places.
+func (r *record) rename(places []uint32) {
+	for w := range r.name {
+		if r.name[w] != 0 {
+			r.name[w] = places[r.name[w]]
 		}
 	}
-	s.between = append(s.between, other.between...)
 }

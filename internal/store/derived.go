@@ -11,6 +11,7 @@ import (
 type Derived struct {
 	After, Last int64
 	Rows        int // requests that it was worked out of
+	Items       int // how much there is in Data, as its reader counts
 	Data        []byte
 }
 
@@ -18,22 +19,22 @@ type Derived struct {
 // an equal count means the same requests.
 const derivedRows = "SELECT count(*) FROM request WHERE run = ? AND id > ? AND id <= ?"
 
-// Derived returns what readers of a kind have put for a run, by ascending ids and without overlap. What was derived from
-// requests of which some are gone is left out.
+// Derived returns what readers of a kind have put for a run, by ascending ids and without overlap, but for the data. What was
+// derived from requests of which some are gone is left out.
 func (s *Store) Derived(ctx context.Context, run, kind string) ([]Derived, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("read derived data: %w", err)
 	}
 	var all []Derived
 	err := s.read(func(c *conn) error {
-		const query = "SELECT low, high, requests, data FROM derived WHERE run = ? AND kind = ? ORDER BY high"
+		const query = "SELECT low, high, requests, items FROM derived WHERE run = ? AND kind = ? ORDER BY high"
 		err := c.query(query, func(columns []driver.Value) error {
 			var d Derived
 			d.After, _ = columns[0].(int64)
 			d.Last, _ = columns[1].(int64)
 			rows, _ := columns[2].(int64)
-			d.Rows = int(rows)
-			d.Data, _ = columns[3].([]byte)
+			items, _ := columns[3].(int64)
+			d.Rows, d.Items = int(rows), int(items)
 			all = append(all, d)
 			return nil
 		}, run, kind)
@@ -59,6 +60,24 @@ func (s *Store) Derived(ctx context.Context, run, kind string) ([]Derived, error
 	return all, nil
 }
 
+// DerivedData returns the data of d, which Derived has returned; nil when it has been removed or replaced since.
+func (s *Store) DerivedData(ctx context.Context, run, kind string, d Derived) (data []byte, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("read derived data: %w", err)
+	}
+	err = s.read(func(c *conn) error {
+		const query = "SELECT data FROM derived WHERE run = ? AND kind = ? AND high = ? AND low = ? AND requests = ?"
+		return c.query(query, func(columns []driver.Value) error {
+			data, _ = columns[0].([]byte)
+			return errStop
+		}, run, kind, d.Last, d.After, int64(d.Rows))
+	})
+	if err != nil {
+		return nil, explain("read derived data", err)
+	}
+	return data, nil
+}
+
 // PutDerived keeps what a reader has derived from requests of a run, instead of what is there for any of them. Nothing is kept
 // when some of the requests have been removed since.
 func (s *Store) PutDerived(ctx context.Context, run, kind string, d Derived) error {
@@ -75,28 +94,13 @@ func (s *Store) PutDerived(ctx context.Context, run, kind string, d Derived) err
 			if _, _, err := c.exec(replaced, run, kind, d.Last, d.After); err != nil {
 				return err
 			}
-			const query = "INSERT INTO derived (run, kind, low, high, requests, data) VALUES (?, ?, ?, ?, ?, ?)"
-			_, _, err = c.exec(query, run, kind, d.After, d.Last, int64(d.Rows), d.Data)
+			const query = "INSERT INTO derived (run, kind, low, high, requests, items, data) VALUES (?, ?, ?, ?, ?, ?, ?)"
+			_, _, err = c.exec(query, run, kind, d.After, d.Last, int64(d.Rows), int64(d.Items), d.Data)
 			return err
 		})
 	})
 	if err != nil {
 		return explain("store derived data", err)
-	}
-	return nil
-}
-
-// DropDerived forgets what readers of a kind have put for a run.
-func (s *Store) DropDerived(ctx context.Context, run, kind string) error {
-	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("drop derived data: %w", err)
-	}
-	err := s.change(func(c *conn) error {
-		_, _, err := c.exec("DELETE FROM derived WHERE run = ? AND kind = ?", run, kind)
-		return err
-	})
-	if err != nil {
-		return explain("drop derived data", err)
 	}
 	return nil
 }

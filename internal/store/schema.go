@@ -27,7 +27,7 @@ var migrations = []string{
 	CREATE INDEX trace_chunk_high ON trace_chunk (block, high);`,
 	`CREATE TABLE derived (
 		run TEXT NOT NULL, kind TEXT NOT NULL, low INTEGER NOT NULL, high INTEGER NOT NULL, requests INTEGER NOT NULL,
-		data BLOB NOT NULL);
+		items INTEGER NOT NULL, data BLOB NOT NULL);
 	CREATE INDEX derived_run ON derived (run, kind, high);`,
 }
 
