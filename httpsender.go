@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"forkspan.dev/forkspan/internal/endpoint"
+	"forkspan.dev/forkspan/internal/otlp"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
 )
@@ -91,11 +92,12 @@ func (s *httpSender) send(ctx context.Context, msg *tracepb.TracesData) (partial
 }
 
 func (s *httpSender) request(ctx context.Context, msg *tracepb.TracesData) (*http.Request, error) {
-	marshal, media := proto.Marshal, "application/x-protobuf"
-	if s.json {
-		marshal, media = marshalOTLPJSON, "application/json"
+	media := "application/x-protobuf"
+	body, err := proto.Marshal(msg)
+	if err == nil && s.json {
+		media = "application/json"
+		body, err = otlp.AppendJSON(nil, body)
 	}
-	body, err := marshal(msg)
 	if err != nil {
 		return nil, fmt.Errorf("encode spans: %w", err)
 	}
