@@ -95,6 +95,17 @@ func TestShowFoldsToAScreenful(t *testing.T) {
 	}
 }
 
+func TestRunOffersToShowWhatIsStored(t *testing.T) {
+	const offer = "show it again: forkspan show"
+	if out := onTerminal(t, 100, 50, nil, "run", "true"); !strings.Contains(out, offer) {
+		t.Errorf("it does not:\n%s", out)
+	}
+	out := onTerminal(t, 100, 50, []string{"XDG_STATE_HOME=" + os.DevNull}, "run", "true")
+	if !strings.Contains(out, "kept in memory") || strings.Contains(out, offer) {
+		t.Errorf("without a store:\n%s", out)
+	}
+}
+
 // stripColor takes colour sequences out.
 func stripColor(s string) string {
 	var b strings.Builder

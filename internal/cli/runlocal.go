@@ -295,8 +295,11 @@ func (r *localRun) end(o supervise.Outcome, spans []commandspan.Span) {
 		r.save()
 	}
 	how := commandspan.How(o) + " after " + elapsed(o.End.Sub(r.process.Started()))
-	if r.flags.untilReady && !r.readyAt.IsZero() {
+	switch {
+	case r.flags.untilReady && !r.readyAt.IsZero():
 		how = "was ready after " + elapsed(r.readyAt.Sub(r.process.Started())) + ", then " + how
+	case r.startup != (otlp.SpanID{}) && r.readyAt.IsZero():
+		how += ", before it was ready"
 	}
 	r.report(how, left)
 	if r.flags.output != "" {

@@ -44,7 +44,7 @@ func (r *localRun) report(how string, left []supervise.Descendant) {
 	if err := r.draw(r.Stderr, rowLimit(lines)); err != nil {
 		r.note("draw the trace: %v", err)
 	}
-	if terminal && !r.flags.sample {
+	if st := r.writable(); terminal && !r.flags.sample && st != nil && st.Path() != store.Memory {
 		fmt.Fprintln(r.Stderr, "show it again: forkspan show "+r.shortest())
 	}
 }
