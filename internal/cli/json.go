@@ -152,6 +152,7 @@ type jsonSpan struct {
 	End           string         `json:"end,omitempty"`
 	DurationNs    int64          `json:"durationNs"`
 	SelfNs        int64          `json:"selfNs"`
+	FirstTokenNs  int64          `json:"firstTokenNs,omitempty"`
 	Status        string         `json:"status"`
 	Message       string         `json:"message,omitempty"`
 	Request       bool           `json:"request,omitempty"`
@@ -194,7 +195,7 @@ func spanJSON(r *timeline.Row) *jsonSpan {
 	j := &jsonSpan{
 		TraceID: hex.EncodeToString(s.TraceID[:]), SpanID: hex.EncodeToString(s.SpanID[:]), Name: s.Name,
 		Kind: nameOf(kindNames[:], int(s.Kind)), Process: r.Process, Depth: r.Depth, Start: jsonUnix(s.Start),
-		DurationNs: r.Duration, SelfNs: r.Self, Status: nameOf(statusNames[:], int(s.Status)), Message: s.Message,
+		DurationNs: r.Duration, SelfNs: r.Self, FirstTokenNs: r.FirstToken, Status: nameOf(statusNames[:], int(s.Status)), Message: s.Message,
 		Request: r.Trace < 0, Critical: r.Critical, Unfinished: r.Unfinished, MissingParent: r.MissingParent, Cycle: r.Cycle,
 		Context: r.Context, Attributes: attributesJSON(s.Attributes()),
 	}

@@ -205,6 +205,9 @@ func (b *builder) row(it item) Row {
 	if b.g.grouped(at) {
 		b.spread(&r, b.g.members(at))
 	}
+	if n.has(request) {
+		r.FirstToken = b.f.firstToken(at)
+	}
 	if s.Status == otlp.StatusError && b.originates(at) {
 		e := b.errorOf(at)
 		r.ErrorType, r.ErrorMessage = e.kind, e.message

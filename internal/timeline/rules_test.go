@@ -16,7 +16,7 @@ const epoch = 1_700_000_000
 
 // parseSpans reads spans from lines of
 //
-//	id parent process name start end [server] [error=MESSAGE] [trace=N] [run]
+//	id parent process name start end [server|client] [error=MESSAGE] [trace=N] [run]
 //
 // with times in seconds after epoch, - for no parent, and - as the end of an unfinished span.
 func parseSpans(t testing.TB, text string) []otlp.Span {
@@ -45,6 +45,8 @@ func parseSpans(t testing.TB, text string) []otlp.Span {
 			switch key {
 			case "server":
 				s.Kind = otlp.KindServer
+			case "client":
+				s.Kind = otlp.KindClient
 			case "error":
 				s.Status, s.Message = otlp.StatusError, value
 			case "trace":
@@ -223,6 +225,33 @@ func TestRules(t *testing.T) {
 			1 - A start 0 5
 			2 1 A load 1 4
 			3 2 B fetch 2 3 server`, Options{}, "A:start\n load\n  B:fetch\n"},
+		{"requests: below a start-up span that has ended", `
+			1 - A start 0 50
+			2 1 A load 0 5
+			3 2 B llm 6 7 server
+			4 2 A llm 5 6 server
+			5 2 A late 6 7`, Options{}, "A:start\n load\n  late\nrequests x2\n"},
+		{"requests: below an open span of the server itself", `
+			1 - A serve 0 -
+			2 1 A llm 6 7 server
+			3 1 A llm 6 7 server`, Options{}, "serve unfinished\nrequests x2\n"},
+		{"requests: a client's span, a server's and the engine's are one", `
+			1 - A start 0 5
+			2 - C call 6 9 client
+			3 2 P proxy 6 9 server
+			4 3 P call 6 9 client
+			5 4 A api 7 9 server
+			6 5 E llm 7 8 server`, Options{ListRequests: true},
+			"A:start\nC:call\n P:proxy\n  call\n   A:api\n    E:llm\n"},
+		{"requests: what a request leaves running is part of it", `
+			1 - A start 0 5
+			2 - A llm 6 7 server
+			3 2 A answer 6 7
+			4 3 A flush 8 9 server`, Options{ListRequests: true}, "start\nllm\n answer\n  flush\n"},
+		{"requests: clocks of client and server differ", `
+			1 - A start 0 5
+			2 1 A fetch 1 2 client
+			3 2 B serve 3 4 server`, Options{}, "A:start\n fetch\n  B:serve\n"},
 		{"requests row by row", `
 			1 - A start 0 5
 			2 - A llm 6 9 server

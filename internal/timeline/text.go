@@ -3,6 +3,7 @@ package timeline
 import (
 	"encoding/hex"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -83,10 +84,7 @@ func (d *drawing) measure() {
 		if r.Kind != RequestsRow {
 			need = d.guideColumns(r.Depth)
 		}
-		for _, p := range d.labelOf(r) {
-			need += columnsOf(p.text)
-		}
-		label = max(label, need)
+		label = max(label, need+labelColumns(d.labelOf(r)))
 	}
 	d.duration = max(d.duration, 5)
 	most := max(leastLabel, (d.width-d.duration-2*gap)/2)
@@ -117,11 +115,11 @@ func (d *drawing) heading(i int) {
 	d.pen.buf = append(d.pen.buf, '\n')
 }
 
-// part is a piece of a label. The flexible ones give way when the column is too narrow.
+// part is a piece of a label. The spare ones are left out when the column is too narrow, then the flexible ones give way.
 type part struct {
-	style    style
-	text     string
-	flexible bool
+	style           style
+	text            string
+	flexible, spare bool
 }
 
 // labelOf is a row's label without its guides; it is good until the next call.
@@ -163,10 +161,25 @@ func (d *drawing) labelOf(r *Row) []part {
 	if r.Unfinished {
 		parts = append(parts, part{style: yellow, text: " unfinished"})
 	}
+	if r.FirstToken > 0 {
+		first := ", first token " + FormatDuration(r.FirstToken)
+		if d.g == &asciiGlyphs {
+			first = strings.ReplaceAll(first, "µ", "u")
+		}
+		parts = append(parts, part{style: dim, text: first, spare: true})
+	}
 	if r.Hidden > 0 {
 		parts = append(parts, part{style: dim, text: " +" + FormatCount(int64(r.Hidden))})
 	}
 	return parts
+}
+
+func labelColumns(parts []part) int {
+	n := 0
+	for _, p := range parts {
+		n += columnsOf(p.text)
+	}
+	return n
 }
 
 func (d *drawing) durationOf(r *Row) string {
@@ -193,6 +206,9 @@ func (d *drawing) row(i int) {
 	used := d.guides(r.Depth)
 
 	parts := d.labelOf(r)
+	if labelColumns(parts) > d.label-used {
+		parts = slices.DeleteFunc(parts, func(p part) bool { return p.spare })
+	}
 	fixed, name := 0, 0 // name is the last flexible part
 	for _, p := range parts {
 		if !p.flexible {

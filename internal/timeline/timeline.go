@@ -6,8 +6,8 @@ import (
 
 // Options of Build. The zero value draws start-up with requests as one line and equal ranks as one row.
 type Options struct {
-	// AmbientParents are the spans whose context the environment of the processes carried: server spans directly below one of
-	// them are requests of their own, never part of start-up.
+	// AmbientParents are the spans whose context the environment of the processes carried: calls directly below one of them are
+	// requests of their own, never part of start-up.
 	AmbientParents []otlp.SpanID
 
 	Start int64 // of the command, Unix nanoseconds; 0 means that of the first span
@@ -76,6 +76,8 @@ type Row struct {
 	Shortest int64 // the shortest of a group; equal to Duration for a span
 	Median   int64 // of requests
 	Self     int64 // nanoseconds while no child ran
+
+	FirstToken int64 // nanoseconds from the start of a request to a model; 0 when there was none or nobody knows
 
 	SpanKind     otlp.Kind
 	Status       otlp.StatusCode

@@ -51,6 +51,7 @@ type forest struct {
 	requests  []int32 // roots of requests
 	processes []Process
 	order     []int32 // the roots' trees, then the requests', each parent before its children
+	ambient   map[otlp.SpanID]bool
 }
 
 type spanKey struct {
@@ -90,6 +91,7 @@ func grow(spans []otlp.Span, opts Options) *forest {
 	ix := f.dedupe()
 	f.link(ix, opts)
 	f.cutCycles()
+	f.findRequests()
 	f.attach()
 	f.walk()
 	f.signsOfLife()
@@ -187,15 +189,15 @@ const (
 
 func ofRun(s *otlp.Span) bool { return s.Scope != nil && s.Scope.Name == runScope }
 
-// link finds each node's parent and tells requests apart.
+// link finds each node's parent.
 func (f *forest) link(ix *index, opts Options) {
-	ambientSpans := make(map[otlp.SpanID]bool, len(opts.AmbientParents))
+	f.ambient = make(map[otlp.SpanID]bool, len(opts.AmbientParents))
 	for _, id := range opts.AmbientParents {
-		ambientSpans[id] = true
+		f.ambient[id] = true
 	}
 	for i := range f.nodes {
 		if ofRun(f.nodes[i].span) {
-			ambientSpans[f.nodes[i].span.SpanID] = true
+			f.ambient[f.nodes[i].span.SpanID] = true
 		}
 	}
 	for i := range f.nodes {
@@ -204,23 +206,19 @@ func (f *forest) link(ix *index, opts Options) {
 		if s.End == 0 {
 			n.marks |= unfinished
 		}
-		if ambientSpans[s.SpanID] {
+		if f.ambient[s.SpanID] {
 			n.marks |= ambient
 		}
-		if s.ParentID != (otlp.SpanID{}) {
-			n.parent = ix.find(spanKey{s.TraceID, s.ParentID}, n.proc, f.nodes)
-			switch {
-			case n.parent == int32(i):
-				n.parent = none
-				n.marks |= cyclic
-			case n.parent == none && !ambientSpans[s.ParentID]:
-				n.marks |= missingParent
-			}
+		if s.ParentID == (otlp.SpanID{}) {
+			continue
 		}
-		serves := s.Kind == otlp.KindServer || s.Kind == otlp.KindConsumer
-		if serves && n.marks&ambient == 0 && (n.parent == none || ambientSpans[s.ParentID]) {
-			n.marks = n.marks&^missingParent | request
+		n.parent = ix.find(spanKey{s.TraceID, s.ParentID}, n.proc, f.nodes)
+		switch {
+		case n.parent == int32(i):
 			n.parent = none
+			n.marks |= cyclic
+		case n.parent == none && !f.ambient[s.ParentID]:
+			n.marks |= missingParent
 		}
 	}
 }
@@ -303,22 +301,30 @@ func (f *forest) walk() {
 }
 
 func (f *forest) walkTree(root int32) {
-	for at := root; at != none; {
+	for at := range f.tree(root) {
 		f.order = append(f.order, at)
-		if child := f.nodes[at].first; child != none {
-			f.nodes[child].depth = f.nodes[at].depth + 1
-			at = child
-			continue
+		if at != root {
+			f.nodes[at].depth = f.nodes[f.nodes[at].parent].depth + 1
 		}
-		for at != root && f.nodes[at].next == none {
-			at = f.nodes[at].parent
+	}
+}
+
+// tree yields root and what is below it, each parent before its children.
+func (f *forest) tree(root int32) func(yield func(int32) bool) {
+	return func(yield func(int32) bool) {
+		for at := root; yield(at); {
+			if child := f.nodes[at].first; child != none {
+				at = child
+				continue
+			}
+			for at != root && f.nodes[at].next == none {
+				at = f.nodes[at].parent
+			}
+			if at == root {
+				return
+			}
+			at = f.nodes[at].next
 		}
-		if at == root {
-			return
-		}
-		next := f.nodes[at].next
-		f.nodes[next].depth = f.nodes[at].depth
-		at = next
 	}
 }
 
