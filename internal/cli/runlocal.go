@@ -227,6 +227,9 @@ func hasEnded(body []byte, name string) bool {
 	return false
 }
 
+// shortLife is how long the store waits for a command that ends at once, which then costs one transaction less.
+const shortLife = 3 * time.Millisecond
+
 func (r *localRun) begin(spans []commandspan.Span) {
 	<-r.opened
 	r.resource = commandspan.Resource(r.lookup, r.name, r.runID)
@@ -235,8 +238,8 @@ func (r *localRun) begin(spans []commandspan.Span) {
 		ParentID: r.childParent(), Start: r.process.Started(), PID: os.Getpid(), BootID: bootID(),
 	}
 	select {
-	case <-r.process.Done(): // all is stored at once by end
-	default:
+	case <-r.process.Done(): // it is stored in one go by end
+	case <-time.After(shortLife):
 		r.save()
 		r.keep(commandspan.Encode(r.resource, version(), spans...), 0)
 	}

@@ -225,20 +225,25 @@ func foreground() int {
 	return group
 }
 
-// wanted lists the signals to ask for. One that was ignored at our start is not asked for, so that it stays ignored,
-// for the command too.
-func wanted() []os.Signal {
-	var list []os.Signal
-	for sig := syscall.Signal(1); sig <= lastSignal; sig++ {
+// lastStandard is the last signal that is no real-time signal, on every system.
+const lastStandard = syscall.Signal(31)
+
+// listen asks for the signals from first to last. One that was ignored at our start is not asked for, so that it stays
+// ignored, for the command too.
+func (p *Process) listen(first, last syscall.Signal) {
+	var wanted []os.Signal
+	for sig := first; sig <= last; sig++ {
 		switch sig {
 		case unix.SIGKILL, unix.SIGSTOP, unix.SIGCHLD, unix.SIGURG, unix.SIGTTIN, unix.SIGTTOU:
 			continue
 		}
 		if !reserved(sig) && !ignored(sig) {
-			list = append(list, sig)
+			wanted = append(wanted, sig)
 		}
 	}
-	return list
+	if len(wanted) > 0 { // none would mean all
+		signal.Notify(p.signals, wanted...)
+	}
 }
 
 func (p *Process) askToEnd() {
