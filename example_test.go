@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"slices"
@@ -13,6 +15,7 @@ import (
 
 	"forkspan.dev/forkspan"
 	"forkspan.dev/forkspan/forkspantest"
+	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
@@ -203,6 +206,24 @@ func ExampleTraceHeaders() {
 	// Output: true map[traceparent:00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01]
 }
 
+func ExampleWarnIfDisabled() {
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { slog.Warn("tracing", "err", err) }))
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		forkspan.WarnIfDisabled(propagation.HeaderCarrier(r.Header)) // one warning, however many requests there are
+		fmt.Fprintln(w, "served")
+	}
+	for range 2 {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Header.Set("Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+		w := httptest.NewRecorder()
+		handler(w, r)
+		fmt.Print(w.Body)
+	}
+	// Output:
+	// served
+	// served
+}
+
 // remote is a context with a span of another process.
 func remote() context.Context {
 	return propagation.TraceContext{}.Extract(context.Background(), propagation.MapCarrier{
@@ -271,6 +292,52 @@ func ExampleTracer_OTel() {
 	_, span := tr.OTel().Tracer("library").Start(context.Background(), "library's own span")
 	span.End()
 	// Output: library's own span
+}
+
+func ExampleTracer_Flush() {
+	collector, err := forkspantest.StartCollector()
+	if err != nil {
+		panic(err)
+	}
+	defer collector.Close()
+	ctx := context.Background()
+	tr, err := forkspan.Init(ctx, "example", forkspan.WithEndpoint(collector.Endpoint()))
+	if err != nil {
+		panic(err)
+	}
+	defer tr.Shutdown(ctx)
+	_, span := forkspan.Start(ctx, "Write checkpoint")
+	span.End()
+	// Before something that the process may not survive.
+	if err := tr.Flush(ctx); err != nil {
+		fmt.Println(err)
+	}
+	fmt.Print(collector.Tree())
+	// Output: Write checkpoint
+}
+
+func ExampleTracer_Shutdown() {
+	collector, err := forkspantest.StartCollector()
+	if err != nil {
+		panic(err)
+	}
+	defer collector.Close()
+	ctx, stop := context.WithCancel(context.Background())
+	tr, err := forkspan.Init(ctx, "example", forkspan.WithEndpoint(collector.Endpoint()))
+	if err != nil {
+		panic(err)
+	}
+	_, span := forkspan.Start(ctx, "Serve")
+	span.End()
+	stop() // as signal.NotifyContext does; the last spans arrive all the same
+	if err := tr.Shutdown(ctx); err != nil {
+		fmt.Println(err)
+	}
+	fmt.Print(collector.Tree())
+	fmt.Println(tr.Stats().Lost(), "lost")
+	// Output:
+	// Serve
+	// 0 lost
 }
 
 func ExampleTracer_Stats() {
