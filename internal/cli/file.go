@@ -207,7 +207,7 @@ func (f *traceFile) take(where string, body []byte) error {
 		return nil
 	}
 	if rejected > 0 {
-		f.problem(where, fmt.Errorf("%d malformed spans left out: %s", rejected, reason))
+		f.problem(where, fmt.Errorf("%s left out: %s", counted(rejected, "malformed span", "malformed spans"), reason))
 	}
 	if sum.Spans == 0 {
 		return nil

@@ -28,7 +28,7 @@ type runFlags struct {
 	noSubreaper  bool
 
 	linger  time.Duration
-	drain   time.Duration // negative: what fits the place we run in
+	drain   time.Duration // or drainByPlace
 	summary string        // "", "text" or "md"
 	quiet   bool
 	output  string
@@ -84,7 +84,7 @@ func newRun(a *app) *cobra.Command {
 	flags.BoolVar(&f.noPropagate, "no-propagate", false, "give the command no parent: its processes begin traces of their own")
 	flags.BoolVar(&f.noSubreaper, "no-subreaper", false, "do not adopt the command's orphans")
 	flags.DurationVar(&f.linger, "linger", time.Second, "time to stay for descendants that still send spans")
-	flags.DurationVar(&f.drain, "drain", -1, "time to pass spans on to your backend at the end (default 50ms; 10s as PID 1 or in CI)")
+	flags.DurationVar(&f.drain, "drain", drainByPlace, "time to pass spans on to your backend at the end (default 50ms; 10s as PID 1 or in CI)")
 	flags.Lookup("drain").DefValue = "0s" // told in words
 	choice(flags, &f.summary, "summary", "", []string{"text", "md"}, "draw the waterfall although stderr is no terminal, as text or md")
 	flags.Lookup("summary").NoOptDefVal = "text"
@@ -105,6 +105,13 @@ func (f *runFlags) check() (ready.Condition, error) {
 	if f.output == "-" {
 		return ready.Condition{}, withHint(usage("stdout is the command's own"), "-o FILE")
 	}
+	for flag, d := range map[string]time.Duration{
+		"linger": f.linger, "grace": f.grace, "ready-timeout": f.readyTimeout, "drain": f.drain,
+	} {
+		if d < 0 && d != drainByPlace {
+			return ready.Condition{}, usage("--%s is negative", flag)
+		}
+	}
 	if f.ready == "" {
 		return ready.Condition{}, nil
 	}
@@ -114,6 +121,9 @@ func (f *runFlags) check() (ready.Condition, error) {
 	}
 	return c, nil
 }
+
+// drainByPlace stands for the --drain that fits the place we run in.
+const drainByPlace time.Duration = -1
 
 // drainTime is how long the end waits for the user's backend. As PID 1 and in CI no later forkspan finds what is left.
 func (f *runFlags) drainTime(env func(string) string) time.Duration {

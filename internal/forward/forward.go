@@ -1,10 +1,13 @@
 package forward
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"sync"
 	"time"
+
+	"forkspan.dev/forkspan/internal/otlp"
 )
 
 // Bounds of what waits and of how long one request is tried.
@@ -21,6 +24,7 @@ type Stats struct {
 	Sent    int64  // taken by the backend
 	Failed  int64  // refused, given up, or without room to wait
 	Waiting int64  // not sent yet
+	Local   int64  // left out by SendSampled
 	Reason  string // of the last failure
 }
 
@@ -58,6 +62,21 @@ func New(b *Backend) (*Forwarder, error) {
 		f.done.Go(f.run)
 	}
 	return f, nil
+}
+
+// SendSampled hands over what is sampled of a request, and counts the rest as Local. The body may be used again.
+func (f *Forwarder) SendSampled(body []byte, spans int) {
+	rest, local := otlp.CutUnsampled(body)
+	if local > 0 {
+		f.mu.Lock()
+		f.stats.Local += int64(local)
+		f.mu.Unlock()
+	} else {
+		rest = bytes.Clone(body)
+	}
+	if spans > local {
+		f.Send(rest, spans-local)
+	}
 }
 
 // Send hands over the protobuf of a request with its number of spans. It never waits. The body must not change afterwards.
@@ -141,8 +160,14 @@ func (f *Forwarder) settle(it item, rejected int64, err error) {
 	defer f.mu.Unlock()
 	f.bytes -= len(it.body)
 	if err != nil {
-		f.stats.Reason = err.Error()
-		if f.ctx.Err() != nil {
+		over := f.ctx.Err() != nil
+		switch {
+		case !over || !strings.Contains(err.Error(), context.Canceled.Error()):
+			f.stats.Reason = err.Error()
+		case f.stats.Reason == "": // that we gave up is no reason
+			f.stats.Reason = "no answer in time"
+		}
+		if over {
 			return // stays among what waits: nobody has refused it
 		}
 		f.stats.Waiting -= it.spans

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	common "go.opentelemetry.io/proto/otlp/common/v1"
 	trace "go.opentelemetry.io/proto/otlp/trace/v1"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
@@ -50,6 +51,36 @@ func countSpans(req *collector.ExportTraceServiceRequest) (n int) {
 		}
 	}
 	return n
+}
+
+// TestUnsampledStaysHere passes on all but the spans that only our own proxy makes: recorded, and not sampled.
+func TestUnsampledStaysHere(t *testing.T) {
+	span := func(flags uint32) *trace.Span {
+		return &trace.Span{TraceId: []byte("0123456789abcdef"), SpanId: []byte("01234567"), Flags: flags}
+	}
+	scope := func(name string, spans ...*trace.Span) *trace.ScopeSpans {
+		return &trace.ScopeSpans{Scope: &common.InstrumentationScope{Name: name}, Spans: spans}
+	}
+	const remote, sampled = 0x300, 1
+	marshal := func(scopes ...*trace.ScopeSpans) []byte {
+		body, err := proto.Marshal(&trace.TracesData{ResourceSpans: []*trace.ResourceSpans{{ScopeSpans: scopes}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return body
+	}
+	b := &backend{}
+	f := b.start(t, "http/protobuf")
+	f.SendSampled(marshal(
+		scope("forkspan.dev/forkspan/genai/genaihttp", span(remote), span(remote|sampled), span(remote)),
+		scope("vllm.tracing.otel", span(remote)), // opentelemetry-python never tells
+		scope("forkspan.dev/forkspan/genai", span(remote)),
+	), 5)
+	f.SendSampled(marshal(scope("forkspan.dev/forkspan/genai", span(remote))), 1)
+	stats := f.Close(t.Context())
+	if stats != (Stats{Sent: 2, Local: 4}) || b.spans.Load() != 2 || b.seen.Load() != 1 {
+		t.Errorf("stats %+v, %d spans in %d requests", stats, b.spans.Load(), b.seen.Load())
+	}
 }
 
 // backend answers with what answer returns for the n-th request: a status (0 for success) and rejected spans.
@@ -223,8 +254,12 @@ func TestBlackHole(t *testing.T) {
 			}
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
-			if got := f.Close(ctx); got.Waiting != 20 || got.Sent != 0 {
+			got := f.Close(ctx)
+			if got.Waiting != 20 || got.Sent != 0 {
 				t.Errorf("got %+v", got)
+			}
+			if got.Reason != "" && got.Reason != "no answer in time" { // none when nothing was tried yet
+				t.Errorf("reason %q", got.Reason)
 			}
 		})
 	}

@@ -31,7 +31,7 @@ func TestHTTP(t *testing.T) {
 		{name: "at the root", path: "/", contentType: "application/x-protobuf", body: string(request(good(1))), status: 200, spans: 1},
 		{name: "gzip", path: "/", contentType: "application/x-protobuf", encoding: "gzip", body: string(zip), status: 200},
 		{name: "JSON", path: "/v1/traces", contentType: "application/json; charset=utf-8", body: jsonRequest, status: 200,
-			answer: `{"partialSuccess":{"rejectedSpans":"1","errorMessage":"1 malformed spans rejected; the first: trace id`, spans: 1},
+			answer: `{"partialSuccess":{"rejectedSpans":"1","errorMessage":"1 malformed span rejected: trace id`, spans: 1},
 		{name: "JSON without spans", path: "/v1/traces", contentType: "application/json", body: "{}", status: 200, answer: "{}"},
 		{name: "broken JSON", path: "/v1/traces", contentType: "application/json", body: jsonRequest[:100], status: 400, answer: `{"code":3,"message":"read OTLP JSON`},
 		{name: "JSON nested without end", path: "/v1/traces", contentType: "application/json",

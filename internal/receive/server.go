@@ -184,6 +184,9 @@ func (a accepted) message() string {
 	if a.rejected == 0 {
 		return ""
 	}
+	if a.rejected == 1 {
+		return "1 malformed span rejected: " + a.reason
+	}
 	return fmt.Sprintf("%d malformed spans rejected; the first: %s", a.rejected, a.reason)
 }
 
