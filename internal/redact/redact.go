@@ -19,10 +19,23 @@ func Args(args []string) []string {
 			out[i], next = Mark, false
 			continue
 		}
+		if i > 0 && userFlags[args[i-1]] && hasPassword(arg) {
+			out[i], next = Mark, false
+			continue
+		}
 		next = strings.HasPrefix(arg, "-") && SecretName(arg)
 		out[i] = String(arg)
 	}
 	return out
+}
+
+// userFlags are curl's and others' flags that take user:password, or a user alone.
+var userFlags = map[string]bool{"-u": true, "--user": true, "-U": true, "--proxy-user": true}
+
+// hasPassword tells user:password from a user alone and from the numbers of a user and a group.
+func hasPassword(value string) bool {
+	user, password, ok := strings.Cut(value, ":")
+	return ok && password != "" && strings.Trim(user+password, "0123456789") != ""
 }
 
 // patterns are compiled on first use: most commands that run need them after the child has started.
@@ -65,6 +78,13 @@ func pairs(s string, namePattern, valuePattern *regexp.Regexp) string {
 		name, sep := s[m[2]:m[3]], s[m[4]:m[5]]
 		out.WriteString(s[:m[1]])
 		s = s[m[1]:]
+		if userFlags[name] {
+			if v := valuePattern.FindStringIndex(s); v != nil && hasPassword(strings.Trim(s[:v[1]], `"'`)) {
+				out.WriteString(Mark)
+				s = s[v[1]:]
+			}
+			continue
+		}
 		if !SecretName(name) {
 			continue // what follows may be the name of the next pair
 		}

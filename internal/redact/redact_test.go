@@ -30,6 +30,12 @@ func TestArgs(t *testing.T) {
 			[]string{"--password-file", "/run/p", "--ssl-keyfile", "k.pem"}},
 		{"a URL", []string{"postgres://me:pa:ss@db:5432/x?sslmode=off", "http://h:80/p@q"},
 			[]string{"postgres://" + Mark + "@db:5432/x?sslmode=off", "http://h:80/p@q"}},
+		{"curl's user", []string{"curl", "-u", "me:pa:ss", "--user=me:x", "--user", "me:y", "http://h"},
+			[]string{"curl", "-u", Mark, "--user=" + Mark, "--user", Mark, "http://h"}},
+		{"curl's user in a script", []string{"sh", "-c", "curl -u me:x 'http://h/'; curl --proxy-user \"me:y z\" http://h"},
+			[]string{"sh", "-c", "curl -u " + Mark + " 'http://h/'; curl --proxy-user " + Mark + " http://h"}},
+		{"a user without a password", []string{"docker", "-u", "1000:1000", "--user", "me", "-u", "0:0", "--user=me"},
+			[]string{"docker", "-u", "1000:1000", "--user", "me", "-u", "0:0", "--user=me"}},
 		{"a query", []string{"https://h/p?access_token=abc&n=1"}, []string{"https://h/p?access_token=" + Mark + "&n=1"}},
 	}
 	for _, tt := range tests {
