@@ -155,7 +155,7 @@ func (r *localRun) Append(ctx context.Context, body []byte, sum otlp.Summary) er
 	}
 	r.counts.add(sum)
 	if r.forward != nil && hasFinished(sum) {
-		r.forward.Send(bytes.Clone(body), sum.Spans)
+		r.forward.SendSampled(body, sum.Spans)
 	}
 	if r.awaitedSpan != "" && hasEnded(body, r.awaitedSpan) {
 		select {

@@ -69,6 +69,9 @@ func (r *localRun) accountLine(how string) string {
 		if sent.Sent > 0 {
 			parts = append(parts, timeline.FormatCount(sent.Sent)+" passed on to "+r.backend)
 		}
+		if sent.Local > 0 {
+			parts = append(parts, timeline.FormatCount(sent.Local)+" local only")
+		}
 		if missed := sent.Failed + sent.Waiting; missed > 0 {
 			text := timeline.FormatCount(missed) + " not passed on to " + r.backend
 			if sent.Reason != "" {

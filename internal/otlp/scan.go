@@ -80,7 +80,7 @@ func Scan(body []byte) (clean []byte, sum Summary, rejected int, reason string, 
 	}
 	clean = body
 	if s.rejected > 0 {
-		clean = cutSpans(body)
+		clean = cutMalformed(body)
 	}
 	return clean, s.sum, s.rejected, string(s.reason), nil
 }
