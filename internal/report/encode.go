@@ -157,7 +157,7 @@ func decodeSet(b []byte, records []record, add func(word string) uint32) ([]reco
 			}
 			to.name[w] = places[word]
 		}
-		to.flags = flag(cs[columns-1].at(i))
+		to.flags = marks(cs[columns-1].at(i))
 		if !to.sound() {
 			return nil, nil, errStored
 		}

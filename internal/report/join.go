@@ -142,7 +142,7 @@ type request struct {
 // requests gathers the records of each request, in order of their outermost records, and completes the client's view.
 func (f *forest) requests() []request {
 	const engine, inner = 1, 2 // vLLM spans are below this outermost record; request spans are below this record
-	marks := make([]uint8, len(f.records))
+	below := make([]uint8, len(f.records))
 	tops := make([]int32, len(f.records)) // the outermost record, then the place of its request
 	n := 0
 	for i := range f.records {
@@ -154,9 +154,9 @@ func (f *forest) requests() []request {
 			n++
 			continue
 		case f.records[i].flags&vllm != 0:
-			marks[top] |= engine
+			below[top] |= engine
 		}
-		marks[f.above[i]] |= inner
+		below[f.above[i]] |= inner
 	}
 	list := make([]request, 0, n)
 	at := make([]int32, len(f.records))
@@ -182,8 +182,8 @@ func (f *forest) requests() []request {
 		}
 		q, r := &list[at[top]], &f.records[i]
 		isServer := r.flags&vllm != 0
-		if marks[top]&engine == 0 {
-			isServer = r.flags&server != 0 && marks[i]&inner == 0
+		if below[top]&engine == 0 {
+			isServer = r.flags&server != 0 && below[i]&inner == 0
 		}
 		switch {
 		case isServer && q.first != q.outer:

@@ -37,7 +37,7 @@ type record struct {
 	input  int32            // tokens
 	output int32
 	name   [words]uint32 // places in the set's names
-	flags  flag
+	flags  marks
 }
 
 // The latencies of a record, in nanoseconds or unset.
@@ -60,12 +60,12 @@ const (
 	words
 )
 
-type flag uint8
+type marks uint8
 
 const (
-	vllm       flag = 1 << iota // vLLM's llm_request
-	server                      // kind SERVER
-	unfinished                  // no end
+	vllm       marks = 1 << iota // vLLM's llm_request
+	server                       // kind SERVER
+	unfinished                   // no end
 	streamed
 )
 
