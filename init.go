@@ -130,6 +130,7 @@ func (t *Tracer) start(r *reader, s *settings, module string, exporter sdktrace.
 		onError = otel.Handle
 	}
 	t.batch = newBatcher(exporter, r.batchLimits(), onError)
+	t.pipeline = &pipeline{processors: append([]sdktrace.SpanProcessor{t.batch}, s.processors...)}
 
 	sampler := s.sampler
 	if sampler != nil {
@@ -150,7 +151,7 @@ func (t *Tracer) start(r *reader, s *settings, module string, exporter sdktrace.
 		hidden = append(hidden, changeEnv(name, "")...)
 	}
 	t.provider = sdktrace.NewTracerProvider(
-		sdktrace.WithSpanProcessor(append(pipeline{t.batch}, s.processors...)),
+		sdktrace.WithSpanProcessor(t.pipeline),
 		sdktrace.WithSampler(sampler),
 		sdktrace.WithIDGenerator(s.ids),
 		sdktrace.WithRawSpanLimits(limits),

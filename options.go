@@ -97,7 +97,11 @@ func WithExporter(e sdktrace.SpanExporter) Option {
 // WithSpanProcessor adds p to the processors of all spans, beside the export. It enables tracing by itself.
 // [Tracer.Shutdown] shuts p down. May be given several times.
 func WithSpanProcessor(p sdktrace.SpanProcessor) Option {
-	return optionFunc(func(s *settings) { s.processors = append(s.processors, p) })
+	return optionFunc(func(s *settings) {
+		if p != nil {
+			s.processors = append(s.processors, p)
+		}
+	})
 }
 
 // WithoutExport exports nothing whatever the environment says: spans go only to the processors of [WithSpanProcessor].

@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -48,6 +50,65 @@ func TestAStuckProcessorHoldsUpNobody(t *testing.T) {
 	}
 	if s := tr.Stats(); s.Exported != 7 || len(c.Spans()) != 7 {
 		t.Errorf("collector has %d spans, stats %+v", len(c.Spans()), s)
+	}
+}
+
+// expiring is a context whose time runs out as soon as it has been asked whether it has.
+type expiring struct {
+	context.Context
+	done  chan struct{}
+	asked sync.Once
+}
+
+func (c *expiring) Done() <-chan struct{} { return c.done }
+
+func (c *expiring) Err() (err error) {
+	first := false
+	c.asked.Do(func() { first = true })
+	if first {
+		return nil
+	}
+	return context.DeadlineExceeded
+}
+
+// The SDK does not shut processors down when the time is over: the export would go on for ever.
+func TestShutdownWhenTheTimeRunsOutAtOnce(t *testing.T) {
+	var p counting
+	tr, err := forkspan.Init(t.Context(), "test.module", forkspan.WithEndpoint(forkspantest.BlackHole(t)),
+		forkspan.WithSpanProcessor(&p))
+	if err != nil {
+		t.Fatal(err)
+	}
+	spans(t.Context(), 3)
+	ctx := &expiring{Context: context.Background(), done: make(chan struct{})}
+	close(ctx.done)
+	if err := tr.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Shutdown: %v", err)
+	}
+	s := tr.Stats()
+	checkAccount(t, s)
+	if s.Lost() != 3 || s.Queued != 0 {
+		t.Errorf("stats %+v", s)
+	}
+	if n := p.shutdowns.Load(); n != 1 {
+		t.Errorf("the processor was shut down %d times", n)
+	}
+}
+
+// counting counts how often it is shut down.
+type counting struct {
+	sdktrace.SpanProcessor
+	shutdowns atomic.Int32
+}
+
+func (p *counting) OnStart(context.Context, sdktrace.ReadWriteSpan) {}
+func (p *counting) OnEnd(sdktrace.ReadOnlySpan)                     {}
+func (p *counting) Shutdown(context.Context) error                  { p.shutdowns.Add(1); return nil }
+
+func TestNoProcessor(t *testing.T) {
+	tr, err := forkspan.Init(t.Context(), "test.module", forkspan.WithSpanProcessor(nil))
+	if err != nil || tr.Enabled() {
+		t.Errorf("enabled %v, error %v", tr.Enabled(), err)
 	}
 }
 

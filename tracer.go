@@ -2,6 +2,7 @@ package forkspan
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -25,6 +26,7 @@ type Tracer struct {
 	tracer            trace.Tracer
 	provider          *sdktrace.TracerProvider
 	batch             *batcher
+	pipeline          *pipeline
 	propagators       propagation.TextMapPropagator
 	predict           prediction
 	names             codeNames
@@ -103,7 +105,9 @@ func (t *Tracer) Shutdown(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, maxShutdown)
 	defer cancel()
-	if err := t.provider.Shutdown(ctx); err != nil {
+	// The provider does not call processors when ctx is done by then, so it comes second, when there is nothing left to do.
+	err := t.pipeline.Shutdown(ctx)
+	if err := errors.Join(err, t.provider.Shutdown(context.Background())); err != nil {
 		return fmt.Errorf("shut down tracing: %w", err)
 	}
 	return nil
