@@ -87,7 +87,7 @@ func newReportRequests(a *app) *cobra.Command {
 	flags.StringVar(&f.route, "route", "", "only routes or operations with this `name` or part of it")
 	flags.BoolVar(&f.errors, "errors", false, "only requests that failed")
 	flags.StringVar(&f.since, "since", "", "only requests that began since a `time`: 10m for ten minutes ago, or 2026-01-31T15:04:05Z")
-	flags.StringVar(&f.warmup, "warmup", "auto", "which requests are warm-up: auto, the `first` N, or those of the first 5s after ready")
+	flags.StringVar(&f.warmup, "warmup", "auto", "which requests are warm-up, by a `rule`: auto, how many of the first, or how long after ready such as 5s")
 	flags.IntVar(&f.slowest, "slowest", 5, "list this `many` of the slowest requests")
 	flags.BoolVar(&f.json, "json", false, "print JSON (docs/json.md)")
 	_ = cmd.RegisterFlagCompletionFunc("by", completeWords("run", "model", "route", "operation")) // fails for an unknown flag only

@@ -48,4 +48,3 @@ func BenchmarkMillion(b *testing.B) {
 		})
 	}
 }
-

@@ -70,9 +70,12 @@ func (g *Group) counts(dot string) string {
 	if g.Unfinished > 0 {
 		parts = append(parts, timeline.FormatCount(int64(g.Unfinished))+" unfinished")
 	}
-	if g.Input > 0 || g.Output > 0 {
-		used := counted(g.Input, "token") + " in, " + timeline.FormatCount(g.Output) + " out"
-		if seconds := time.Duration(g.End - g.Start).Seconds(); g.Output > 0 && seconds > 0 {
+	if g.Input > 0 {
+		parts = append(parts, counted(g.Input, "token")+" in")
+	}
+	if g.Output > 0 {
+		used := counted(g.Output, "token") + " out"
+		if seconds := time.Duration(g.End - g.Start).Seconds(); seconds > 0 {
 			used += " (" + speed(int64(float64(g.Output)/seconds*1000)) + "/s)"
 		}
 		parts = append(parts, used)
@@ -138,6 +141,7 @@ func (t *text) group(g *Group, counts bool) {
 		return
 	}
 	t.grid(all)
+	t.line("")
 	warm[0][1] = without
 	t.grid(warm)
 }
