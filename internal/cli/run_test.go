@@ -25,7 +25,7 @@ func TestAccountLine(t *testing.T) {
 	}{
 		{
 			"nothing sent", store.Account{Spans: 1, Traces: 1}, nil, forward.Stats{},
-			"forkspan: make exited 0 - run 0123456789 - no process sent spans - 1 span, 1 trace, 0 dropped",
+			"forkspan: make exited 0 - run 0123456789 - no process sent spans - 0 dropped",
 		},
 		{
 			"dropped for reasons",

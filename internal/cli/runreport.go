@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"forkspan.dev/forkspan/internal/otlp"
 	"forkspan.dev/forkspan/internal/store"
 	"forkspan.dev/forkspan/internal/supervise"
 	"forkspan.dev/forkspan/internal/timeline"
@@ -61,6 +62,13 @@ func (r *localRun) accountLine(how string) string {
 	}
 	if account.Processes == 0 {
 		parts[2] = "no process sent spans"
+		own := int64(1)
+		if r.startup != (otlp.SpanID{}) {
+			own = 2
+		}
+		if account.Spans <= own {
+			parts[3] = dropped(account.Dropped) // a count of our own spans would only confuse
+		}
 	}
 	if r.forward != nil {
 		c.mu.Lock()
