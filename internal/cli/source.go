@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"forkspan.dev/forkspan/internal/otlp"
 	"forkspan.dev/forkspan/internal/store"
@@ -180,15 +181,26 @@ func (a *app) openStore(ctx context.Context) (*store.Store, error) {
 // openExisting opens the store for reading: where there is none, that is said and none is made.
 func (a *app) openExisting(ctx context.Context) (*store.Store, error) {
 	path, _ := a.storePath()
-	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-		spare := store.SparePath() // where a run went that could not write to path
-		if a.storeChosen() || spare == path || !fileExists(spare) {
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		spare := store.SparePath() // where runs go that may not write to path
+		if a.storeChosen() || canBeMade(path) || !fileExists(spare) {
 			return nil, nothingRecorded(path)
 		}
-		a.note("there is no store at " + path + "; this is the one at " + spare)
+		a.note("there can be no store at " + path + "; this is the one at " + spare)
 		path = spare
 	}
 	return store.Open(ctx, path, store.Options{Notify: a.note})
+}
+
+// canBeMade tells whether we may make a file at path, and the folders to it.
+func canBeMade(path string) bool {
+	folder := filepath.Dir(path)
+	for {
+		if _, err := os.Stat(folder); err == nil || folder == filepath.Dir(folder) {
+			return writableFolder(folder)
+		}
+		folder = filepath.Dir(folder)
+	}
 }
 
 // note tells the user something that is no error.
