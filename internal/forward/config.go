@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"math"
 	"net/url"
 	"os"
 	"strconv"
@@ -127,8 +128,8 @@ func (v variables) transport(b *Backend) error {
 	compression, _ := v.get("COMPRESSION")
 	b.Gzip = compression == "gzip"
 	if ms, name := v.get("TIMEOUT"); ms != "" {
-		n, err := strconv.Atoi(ms)
-		if err != nil || n <= 0 {
+		n, err := strconv.ParseInt(ms, 10, 64)
+		if err != nil || n <= 0 || n > math.MaxInt64/int64(time.Millisecond) {
 			return fmt.Errorf("%s: %q is not a number of milliseconds", name, ms)
 		}
 		b.Timeout = time.Duration(n) * time.Millisecond

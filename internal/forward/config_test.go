@@ -88,6 +88,7 @@ func TestFromEnvironErrors(t *testing.T) {
 		{[]string{"ENDPOINT=c:1", "PROTOCOL=kafka"}, "OTEL_EXPORTER_OTLP_PROTOCOL: unknown protocol"},
 		{[]string{"ENDPOINT=c:1", "HEADERS=secret"}, "OTEL_EXPORTER_OTLP_HEADERS"},
 		{[]string{"ENDPOINT=c:1", "TIMEOUT=soon"}, "OTEL_EXPORTER_OTLP_TIMEOUT"},
+		{[]string{"ENDPOINT=c:1", "TIMEOUT=9223372036854775807"}, "OTEL_EXPORTER_OTLP_TIMEOUT"},
 		{[]string{"ENDPOINT=https://c:1", "CERTIFICATE=/nonexistent"}, "OTEL_EXPORTER_OTLP_CERTIFICATE"},
 		{[]string{"ENDPOINT=https://c:1", "TRACES_CERTIFICATE=" + noCert}, "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE: no certificate"},
 		{[]string{"ENDPOINT=https://c:1", "CLIENT_CERTIFICATE=/x", "CLIENT_KEY=/y"}, "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE"},
