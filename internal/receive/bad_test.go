@@ -1,11 +1,14 @@
 package receive_test
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"runtime"
 	"strings"
@@ -237,6 +240,23 @@ func TestTooLarge(t *testing.T) {
 			defer res.Body.Close()
 			return res.StatusCode == http.StatusRequestEntityTooLarge
 		},
+		"http by a sender that reads once it has sent": func(t *testing.T) bool {
+			conn, err := net.Dial("tcp", addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: h\r\nContent-Type: application/x-protobuf\r\nContent-Length: %d\r\n\r\n", large)
+			if _, err := io.Copy(conn, zeros(large)); err != nil {
+				t.Fatal(err)
+			}
+			res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer res.Body.Close()
+			return res.StatusCode == http.StatusRequestEntityTooLarge
+		},
 		"http gzip bomb": func(t *testing.T) bool {
 			res, _ := post(t, url, "application/x-protobuf", "gzip", bytes.NewReader(bomb))
 			return res.StatusCode == http.StatusRequestEntityTooLarge
@@ -269,7 +289,7 @@ func TestTooLarge(t *testing.T) {
 	if err := conn.Invoke(context.Background(), exportMethod, request(good(1)), new([]byte)); err != nil || to.count() != 1 {
 		t.Errorf("afterwards: %v, %d spans", err, to.count())
 	}
-	if stats := server.Stats(); stats.Refused != 6 || stats.Requests != 7 {
+	if stats := server.Stats(); stats.Refused != 7 || stats.Requests != 8 {
 		t.Errorf("counts: %+v", stats)
 	}
 }

@@ -66,6 +66,9 @@ func (s *Server) traces(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", kind)
 	if no != nil {
 		s.refused.Add(1)
+		if no == errTooLarge {
+			discard(r)
+		}
 		writeRefusal(w, kind, no)
 		return
 	}
@@ -74,6 +77,17 @@ func (s *Server) traces(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	_, _ = w.Write(a.protobuf())
+}
+
+// mostDiscarded bounds what is read of a request only to throw it away.
+const mostDiscarded = 4 * maxRequest
+
+// discard reads what is left of a request that is too large. Most senders read the answer once they have sent all, and would
+// find the connection reset instead. One that waits for leave to send, sends nothing.
+func discard(r *http.Request) {
+	if r.Header.Get("Expect") == "" {
+		_, _ = io.CopyN(io.Discard, r.Body, mostDiscarded)
+	}
 }
 
 // errEncoding is the answer to a content encoding that we don't speak.
