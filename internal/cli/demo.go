@@ -1,8 +1,11 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -10,20 +13,23 @@ import (
 	"github.com/spf13/cobra"
 
 	"forkspan.dev/forkspan/internal/demo"
+	"forkspan.dev/forkspan/internal/proxy"
 	"forkspan.dev/forkspan/internal/ready"
 )
 
 const demoLong = `Run a made-up model server of several processes and trace it.
 
 An API server, an engine core and two workers, real processes that use the forkspan library, pretend to load a model,
-answer a few requests over HTTP, and lose a worker. It takes about four seconds and needs nothing.`
+answer a few requests, and lose a worker. The requests go through forkspan's proxy, which prints a line for each. It
+takes about four seconds and needs nothing.`
 
 const demoNext = `
 Worker_1 failed on purpose. What to try next:
 
   forkspan show                 the same trace again
-  forkspan show --all           with every request and every rank
-  forkspan ls                   all runs
+  forkspan show --requests      with every request, from the proxy to the engine
+  forkspan ls --requests        the requests as a list
+  forkspan report requests      how fast they were
   forkspan run -- COMMAND       your own program; vllm serve needs nothing more
 `
 
@@ -34,7 +40,7 @@ func newDemo(a *app) *cobra.Command {
 		Long:    demoLong,
 		Example: `  forkspan demo`,
 		Args:    cobra.NoArgs,
-		RunE:    func(*cobra.Command, []string) error { return a.demo() },
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.demo(cmd.Context()) },
 	}
 }
 
@@ -57,24 +63,37 @@ func newDemoProcess(a *app) *cobra.Command {
 	}
 }
 
-func (a *app) demo() error {
+func (a *app) demo(ctx context.Context) error {
 	program, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("find this program: %w", err)
 	}
+	users, err := demo.NewUsers()
+	if err != nil {
+		return err
+	}
+	defer users.Close()
 	fmt.Fprintln(a.Stdout, "Starting a made-up model server: an API server, an engine core and two workers.")
 	// What is drawn is what was asked for: it goes to stdout.
 	own := *a
 	own.Stderr = a.Stdout
 	s := newSession(&own, runFlags{
 		name: "demo", newRun: true, ignoreParent: true, noArgs: true, summary: "text", linger: time.Second, sample: true,
-	}, []string{program, demo.Command, demo.APIServer})
+	}, users.Server(program))
 	s.forgetUserSettings()
 	if err := s.prepare(ready.Condition{}); err != nil {
 		return err
 	}
+	used := make(chan error, 1)
+	go func() {
+		used <- users.Use(ctx, func(server string) (string, func(), error) { return s.demoProxy(server, a.Stderr) })
+	}()
 	outcome, err := s.supervise()
 	if err != nil {
+		return err
+	}
+	_ = users.Close()
+	if err := <-used; err != nil {
 		return err
 	}
 	if outcome.Code != statusError {
@@ -82,6 +101,21 @@ func (a *app) demo() error {
 	}
 	_, err = fmt.Fprint(a.Stdout, demoNext)
 	return err
+}
+
+// demoProxy puts a proxy in front of a server, as --proxy of run does. It returns the proxy's address and how to end it.
+func (s *session) demoProxy(server string, lines io.Writer) (address string, end func(), err error) {
+	p, err := proxy.Listen("127.0.0.1:0", proxy.Config{
+		Upstream: &url.URL{Scheme: "http", Host: server}, Sink: ownProxy{s.rec}, RunID: s.runID, Lines: lines,
+	})
+	if p == nil {
+		return "", nil, err
+	}
+	return p.Addr().String(), func() {
+		ctx, cancel := context.WithTimeout(context.Background(), closePatience)
+		defer cancel()
+		_ = p.Shutdown(ctx) // spans that are not stored are counted by the run
+	}, nil
 }
 
 // forgetUserSettings keeps the demo apart from the user's own tracing: its spans go to no backend, no sampler drops them.

@@ -305,20 +305,23 @@ func (a *app) lsRequests(ctx context.Context, ref string, f lsFlags) error {
 		a.note("no requests in " + src.title)
 	}
 	t := &table{
-		head:  []string{"TRACE", "SPAN", "REQUEST", "PROCESS", "START", "TIME", "STATUS"},
-		right: []bool{false, false, false, false, true, true, false},
+		head:  []string{"TRACE", "SPAN", "REQUEST", "PROCESS", "START", "FIRST TOKEN", "TIME", "STATUS"},
+		right: []bool{false, false, false, false, true, true, true, false},
 		spare: []int{1, 4, 3},
 	}
 	for _, r := range rows {
-		status := "ok"
+		status, firstToken := "ok", "-"
 		switch {
 		case r.Status == otlp.StatusError:
 			status = "failed"
 		case r.Unfinished:
 			status = "unfinished"
 		}
+		if r.FirstToken > 0 {
+			firstToken = timeline.FormatDuration(r.FirstToken)
+		}
 		t.add(fmt.Sprintf("%x", r.Span.TraceID), fmt.Sprintf("%x", r.Span.SpanID), r.Name, tl.Processes[r.Process].Label,
-			clock(r.Start), timeline.FormatDuration(r.Duration), status)
+			clock(r.Start), firstToken, timeline.FormatDuration(r.Duration), status)
 	}
 	if len(rows) > 0 {
 		err = a.writeTable(t, 2, left)

@@ -30,15 +30,20 @@ func parseProxies(pairs []string) ([]runProxy, error) {
 	return proxies, nil
 }
 
+// ownProxy takes the spans of a proxy in our own process.
+type ownProxy struct{ recorder }
+
+// Append records a request, which comes from none of the command's processes.
+func (o ownProxy) Append(ctx context.Context, body []byte, sum otlp.Summary) error {
+	sum.Processes = nil
+	return o.recorder.Append(ctx, body, sum)
+}
+
 // startProxies starts the proxies of --proxy. The command runs also when one cannot listen.
 func (s *session) startProxies(proxies []runProxy) {
-	sink, ok := s.rec.(proxy.Sink)
-	if !ok {
-		return
-	}
 	for _, p := range proxies {
 		// The terminal is the command's: no lines.
-		server, err := proxy.Listen(p.listen, proxy.Config{Upstream: p.upstream, Sink: sink, RunID: s.runID})
+		server, err := proxy.Listen(p.listen, proxy.Config{Upstream: p.upstream, Sink: ownProxy{s.rec}, RunID: s.runID})
 		if err != nil {
 			s.note("proxy: %v", err)
 		}

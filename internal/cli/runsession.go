@@ -28,6 +28,7 @@ import (
 
 // recorder takes the spans of a run: those of its processes, and our own.
 type recorder interface {
+	proxy.Sink
 	// hostPort is where the command's processes send their spans; empty when they cannot.
 	hostPort() string
 	// begin stores that the command has been started. It may take its time.

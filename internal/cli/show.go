@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"forkspan.dev/forkspan/internal/commandspan"
+	"forkspan.dev/forkspan/internal/store"
 	"forkspan.dev/forkspan/internal/timeline"
 )
 
@@ -133,7 +134,7 @@ func (a *app) writeShow(out io.Writer, src *source, t *timeline.Timeline, f show
 	if text.Color {
 		title = "\x1b[1m" + title + "\x1b[0m"
 	}
-	title += separator + counted(t.Spans, "span", "spans") + separator + counted(senders(t), "process", "processes")
+	title += separator + counted(t.Spans, "span", "spans") + separator + counted(senders(t, src.run), "process", "processes")
 	if traces := countTraces(src.spans); traces > 1 {
 		title += separator + counted(traces, "trace", "traces")
 	}
@@ -147,11 +148,12 @@ func (a *app) writeShow(out io.Writer, src *source, t *timeline.Timeline, f show
 	return t.WriteText(out, text)
 }
 
-// senders counts the processes that sent spans. What forkspan itself says about its command comes from none of them.
-func senders(t *timeline.Timeline) int {
+// senders counts the processes that sent spans. What forkspan itself says about its command, and a
+// proxy of the run, comes from none of them.
+func senders(t *timeline.Timeline, run *store.Run) int {
 	n := len(t.Processes)
 	for _, p := range t.Processes {
-		if commandspan.FromForkspan(p.Process) {
+		if commandspan.FromForkspan(p.Process) || run != nil && run.Kind == "run" && p.PID == run.PID {
 			n--
 		}
 	}

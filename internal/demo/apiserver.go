@@ -2,25 +2,16 @@ package demo
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"net/http"
-	"os/exec"
 	"sync"
-
-	"go.opentelemetry.io/otel"
-	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/propagation"
-	"go.opentelemetry.io/otel/trace"
 
 	"forkspan.dev/forkspan"
 )
 
-// completionsPath is what the server answers.
-const completionsPath = "/v1/completions"
-
-// serve is the API server: it starts the engine, answers requests, and ends when the engine is lost.
-func (p *Process) serve(ctx context.Context) error {
+// serve is the API server: it starts the engine, answers the requests of the users who wait at an address, and ends when the
+// engine is lost.
+func (p *Process) serve(ctx context.Context, users string) error {
 	front := &frontEnd{waiting: make(map[int]chan message)}
 	var listener net.Listener
 	err := phase(ctx, "Overall Loading", 0,
@@ -48,9 +39,10 @@ func (p *Process) serve(ctx context.Context) error {
 	go server.Serve(listener)
 	p.logf("ready on http://%s", listener.Addr())
 
-	if err := p.sendRequests(ctx, listener.Addr().String()); err != nil {
+	if err := tellUsers(users, listener.Addr().String()); err != nil {
 		return err
 	}
+	p.logf("answered %d requests", requestCount)
 	if err := front.send(message{Op: "fail"}); err != nil {
 		return err
 	}
@@ -60,17 +52,6 @@ func (p *Process) serve(ctx context.Context) error {
 		return closeErr
 	}
 	return err
-}
-
-// sendRequests starts a client and waits until it has had its answers. It is no part of the server: it gets no span.
-func (p *Process) sendRequests(ctx context.Context, address string) error {
-	client := exec.CommandContext(ctx, p.Program, Command, "client", "http://"+address+completionsPath)
-	client.Stderr = nil
-	if err := client.Run(); err != nil {
-		return fmt.Errorf("client: %w", err)
-	}
-	p.logf("answered %d requests", requestCount)
-	return nil
 }
 
 // frontEnd takes requests and has the engine answer them.
@@ -88,7 +69,17 @@ func (f *frontEnd) send(m message) error {
 	return f.engine.send(m)
 }
 
-// readAnswers hands the engine's answers to those who wait, until the engine has gone.
+// generate has the engine answer a request. The channel is closed after the answer's last message, or when the engine has gone.
+func (f *frontEnd) generate(headers map[string]string) (id int, answer <-chan message, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.last++
+	ch := make(chan message, mostTokens+1)
+	f.waiting[f.last] = ch
+	return f.last, ch, f.engine.send(message{Op: "generate", ID: f.last, Headers: headers})
+}
+
+// readAnswers hands the engine's messages to those who wait, until the engine has gone.
 func (f *frontEnd) readAnswers() {
 	for {
 		m, err := f.engine.receive()
@@ -103,34 +94,11 @@ func (f *frontEnd) readAnswers() {
 		}
 		if ch := f.waiting[m.ID]; ch != nil {
 			ch <- m
-			delete(f.waiting, m.ID)
+			if m.Op == "done" {
+				close(ch)
+				delete(f.waiting, m.ID)
+			}
 		}
 		f.mu.Unlock()
 	}
-}
-
-// ServeHTTP continues the caller's trace, and hands it on to the engine.
-func (f *frontEnd) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	ctx := forkspan.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
-	ctx, span := forkspan.StartWith(ctx, "POST "+completionsPath, trace.WithSpanKind(trace.SpanKindServer),
-		trace.WithAttributes(attribute.String("http.request.method", r.Method), attribute.String("url.path", r.URL.Path)))
-	defer forkspan.End(span, nil)
-	headers := propagation.MapCarrier{}
-	otel.GetTextMapPropagator().Inject(ctx, headers)
-
-	answer := make(chan message, 1)
-	f.mu.Lock()
-	f.last++
-	m := message{Op: "generate", ID: f.last, Headers: headers}
-	f.waiting[m.ID] = answer
-	f.mu.Unlock()
-	if err := f.send(m); err != nil {
-		http.Error(w, "the engine is gone", http.StatusServiceUnavailable)
-		return
-	}
-	if m, ok := <-answer; ok {
-		fmt.Fprintf(w, "{\"usage\":{\"completion_tokens\":%d}}\n", m.Tokens)
-		return
-	}
-	http.Error(w, "the engine is gone", http.StatusServiceUnavailable)
 }

@@ -21,15 +21,16 @@ type Process struct {
 	name    string
 }
 
-// APIServer is the role of the process that starts all others.
-const APIServer = "api-server"
+// apiServer is the role of the process that starts all others.
+const apiServer = "api-server"
 
 // Run plays a role until it is over. The error is that of the process, not of its tracing.
 func Run(ctx context.Context, program string, args []string) error {
 	p := &Process{Program: program}
 	switch {
-	case len(args) == 1 && args[0] == APIServer:
-		return p.traced(ctx, "api_server", "APIServer", p.serve)
+	case len(args) == 2 && args[0] == apiServer:
+		users := args[1]
+		return p.traced(ctx, "api_server", "APIServer", func(ctx context.Context) error { return p.serve(ctx, users) })
 	case len(args) == 1 && args[0] == "engine-core":
 		return p.traced(ctx, "engine_core", "EngineCore", p.engine)
 	case len(args) == 2 && args[0] == "worker":
@@ -38,8 +39,6 @@ func Run(ctx context.Context, program string, args []string) error {
 			return fmt.Errorf("worker's rank: %w", err)
 		}
 		return p.traced(ctx, "worker", "Worker_"+args[1], func(ctx context.Context) error { return p.work(ctx, rank) })
-	case len(args) == 2 && args[0] == "client":
-		return request(ctx, args[1])
 	}
 	return errors.New("no such role")
 }

@@ -15,6 +15,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"forkspan.dev/forkspan"
+	"forkspan.dev/forkspan/genai"
 )
 
 const workerCount = 2
@@ -51,10 +52,12 @@ func (p *Process) engine(ctx context.Context) error {
 			return p.loseWorker(ctx, workers)
 		}
 		requests.Go(func() {
-			m = generate(m)
-			sending.Lock()
-			defer sending.Unlock()
-			if err := front.send(m); err != nil {
+			err := generate(m, func(m message) error {
+				sending.Lock()
+				defer sending.Unlock()
+				return front.send(m)
+			})
+			if err != nil {
 				p.logf("answer: %v", err)
 			}
 		})
@@ -108,24 +111,44 @@ type workerDied struct {
 func (e workerDied) Error() string { return fmt.Sprintf("Worker_%d died: %v", e.rank, e.cause) }
 func (e workerDied) Unwrap() error { return e.cause }
 
-// generate answers a request and records it when it is over, as vLLM does: with explicit times and in the caller's trace.
-func generate(m message) message {
+// mostTokens is how long the longest answer is.
+const mostTokens = 24 + 3*16
+
+// generate answers a request, token by token, and records it when it is over, as vLLM does: with explicit times and in the
+// caller's trace.
+func generate(m message, send func(message) error) error {
 	ctx := forkspan.Extract(context.Background(), propagation.MapCarrier(m.Headers))
 	arrived := time.Now()
 	time.Sleep(8 * time.Millisecond)
 	scheduled := time.Now()
 	time.Sleep(time.Duration(40+10*(m.ID%3)) * time.Millisecond)
-	first := time.Now()
+	var first, last time.Time
 	tokens := 24 + 16*(m.ID%4)
-	time.Sleep(time.Duration(tokens) * 3 * time.Millisecond)
-	ctx = forkspan.Record(ctx, "llm_request", arrived, time.Time{}, forkspan.RecordKind(trace.SpanKindServer),
+	for i := range tokens {
+		if i > 0 {
+			time.Sleep(3 * time.Millisecond)
+		}
+		if err := send(message{Op: "token", ID: m.ID, Text: "word "}); err != nil {
+			return err
+		}
+		if last = time.Now(); i == 0 {
+			first = last
+		}
+	}
+	seconds := func(name string, d time.Duration) attribute.KeyValue { return attribute.Float64(name, d.Seconds()) }
+	ctx = forkspan.Record(ctx, "llm_request", arrived, last, forkspan.RecordKind(trace.SpanKindServer),
 		forkspan.RecordAttributes(
-			attribute.String("gen_ai.response.model", "demo"),
-			attribute.Int("gen_ai.usage.completion_tokens", tokens),
-			attribute.Float64("gen_ai.latency.time_in_queue", scheduled.Sub(arrived).Seconds()),
-			attribute.Float64("gen_ai.latency.time_to_first_token", first.Sub(arrived).Seconds()),
-			attribute.Float64("gen_ai.latency.e2e", time.Since(arrived).Seconds())))
+			attribute.String("gen_ai.response.model", modelName),
+			attribute.String(genai.AttrVLLMRequestID, completionID(m.ID)),
+			attribute.Int(genai.AttrVLLMPromptTokens, promptTokens),
+			attribute.Int(genai.AttrVLLMCompletionTokens, tokens),
+			seconds(genai.AttrVLLMQueue, scheduled.Sub(arrived)),
+			seconds(genai.AttrVLLMTimeToFirstToken, first.Sub(arrived)),
+			seconds(genai.AttrVLLMPrefill, first.Sub(scheduled)),
+			seconds(genai.AttrVLLMDecode, last.Sub(first)),
+			seconds(genai.AttrVLLMInference, last.Sub(scheduled)),
+			seconds(genai.AttrVLLME2E, last.Sub(arrived))))
 	forkspan.Record(ctx, "prefill", scheduled, first)
-	forkspan.Record(ctx, "decode", first, time.Time{})
-	return message{Op: "done", ID: m.ID, Tokens: tokens}
+	forkspan.Record(ctx, "decode", first, last)
+	return send(message{Op: "done", ID: m.ID, Tokens: tokens})
 }

@@ -7,12 +7,15 @@ import (
 	"os/exec"
 )
 
-// message is what the processes say to each other, a line of JSON each, over standard input and output.
+// message is what the processes say to each other, a line of JSON each, over standard input and output; the API server and its
+// users over a connection.
 type message struct {
-	Op      string            `json:"op"`                // ready, generate, done, fail
+	Op      string            `json:"op"`                // ready, generate, token, done, fail
+	Address string            `json:"address,omitempty"` // of the API server, with ready
 	ID      int               `json:"id,omitempty"`      // of a request
 	Headers map[string]string `json:"headers,omitempty"` // trace context of a request
-	Tokens  int               `json:"tokens,omitempty"`  // of its answer
+	Text    string            `json:"text,omitempty"`    // of a token
+	Tokens  int               `json:"tokens,omitempty"`  // how many, with done
 }
 
 // link is a connection to another process.
