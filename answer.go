@@ -13,8 +13,9 @@ import (
 
 // answer is what the collector said to an export that it took.
 type answer struct {
-	taken    bool
-	rejected int // spans that it turned down
+	taken    bool // some of it, at least
+	rejected int  // spans that it turned down
+	failed   int  // spans of the requests that it did not take, where the export was more than one
 }
 
 type answerKey struct{}
@@ -24,22 +25,25 @@ func withAnswer(ctx context.Context, a *answer) context.Context {
 	return context.WithValue(ctx, answerKey{}, a)
 }
 
-// noteAnswer notes what the collector took, and makes an error of what it had to say.
-func noteAnswer(ctx context.Context, p partialSuccess) error {
-	rejected := max(0, p.rejected)
-	if a, ok := ctx.Value(answerKey{}).(*answer); ok {
-		*a = answer{taken: true, rejected: int(rejected)}
+// note hands the answer to who has asked for it.
+func (a answer) note(ctx context.Context) {
+	if to, ok := ctx.Value(answerKey{}).(*answer); ok {
+		*to = a
 	}
-	if rejected == 0 && p.message == "" {
-		return nil
-	}
-	return fmt.Errorf("collector rejected %d spans: %s", rejected, p.message)
 }
 
 // partialSuccess is ExportTracePartialSuccess of the OTLP protocol.
 type partialSuccess struct {
 	rejected int64
 	message  string
+}
+
+// err makes an error of what the collector had to say.
+func (p partialSuccess) err() error {
+	if p.rejected <= 0 && p.message == "" {
+		return nil
+	}
+	return fmt.Errorf("collector rejected %d spans: %s", max(0, p.rejected), p.message)
 }
 
 var errAnswer = errors.New("read answer: not an OTLP message")

@@ -182,9 +182,11 @@ func (b *batcher) export(buf []sdktrace.ReadOnlySpan) error {
 	if !b.gaveUp {
 		switch {
 		case err == nil || a.taken:
-			rejected := min(a.rejected, n)
+			failed := min(a.failed, n)
+			rejected := min(a.rejected, n-failed)
+			b.total.Failed += uint64(failed)
 			b.total.Rejected += uint64(rejected)
-			b.total.Exported += uint64(n - rejected)
+			b.total.Exported += uint64(n - failed - rejected)
 		default:
 			b.total.Failed += uint64(n)
 		}

@@ -275,6 +275,59 @@ func TestPanickingExporter(t *testing.T) {
 	}
 }
 
+func TestBigSpansDoNotCostTheirNeighbours(t *testing.T) {
+	const most = 4 << 20 // what gRPC servers take by default
+	big := attribute.String("big", strings.Repeat("x", 1<<20))
+	for _, protocol := range []string{"grpc", "http/protobuf", "http/json"} {
+		t.Run(protocol, func(t *testing.T) {
+			c := forkspantest.NewCollector(t)
+			tr := start(t, forkspan.WithEndpoint(c.TracesEndpoint()), forkspan.WithProtocol(protocol))
+			for range 10 {
+				spans(t.Context(), 20)
+				_, span := tr.Start(t.Context(), "big", big)
+				span.End()
+				_, span = tr.OTel().Tracer("other scope").Start(t.Context(), "small")
+				span.End()
+			}
+			if err := tr.Flush(t.Context()); err != nil {
+				t.Errorf("Flush: %v", err)
+			}
+			requests := c.Requests()
+			if len(c.Spans()) != 220 || tr.Stats().Exported != 220 {
+				t.Errorf("%d spans arrived: %+v", len(c.Spans()), tr.Stats())
+			}
+			for _, r := range requests {
+				if r.Bytes > most+most/10 { // JSON is a little longer
+					t.Errorf("a request of %d bytes", r.Bytes)
+				}
+			}
+			for _, s := range c.Spans() {
+				want := "test.module"
+				if s.GetName() == "small" {
+					want = "other scope"
+				}
+				if s.Scope.GetName() != want || len(s.Resource.GetAttributes()) == 0 {
+					t.Fatalf("%s has the scope %q and the resource %v", s.GetName(), s.Scope.GetName(), s.Resource)
+				}
+			}
+
+			// Of two messages one is refused, and of the other one span.
+			c.Answer(forkspantest.Answer{Status: 400}, forkspantest.Answer{Rejected: 1, Message: "no"})
+			for range 4 {
+				_, span := tr.Start(t.Context(), "big", big)
+				span.End()
+			}
+			if err := tr.Flush(t.Context()); err == nil || len(c.Requests()) != len(requests)+2 {
+				t.Errorf("Flush: %v after %d requests", err, len(c.Requests())-len(requests))
+			}
+			checkAccount(t, tr.Stats())
+			if s := tr.Stats(); s.Failed != 2 || s.Rejected != 1 || s.Exported != 221 {
+				t.Errorf("stats %+v", s)
+			}
+		})
+	}
+}
+
 func TestTextThatIsNotUTF8CostsNoSpan(t *testing.T) {
 	for _, protocol := range []string{"grpc", "http/protobuf", "http/json"} {
 		t.Run(protocol, func(t *testing.T) {

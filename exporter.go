@@ -27,6 +27,8 @@ import (
 // port 4318 and for a path on a port other than 4317, else grpc. gRPC ignores paths; HTTP posts to exactly the URL given,
 // with /v1/traces added only where it came from OTEL_EXPORTER_OTLP_ENDPOINT, or is no URL but a bare host.
 //
+// An export of more than 4 MiB goes out as several requests, since collectors refuse a longer one as a whole.
+//
 // OTEL_EXPORTER_OTLP_TIMEOUT is in milliseconds, as the specification has it; opentelemetry-python reads seconds.
 //
 // Use [Init] unless you build a tracer provider of your own.
@@ -94,15 +96,33 @@ func (c *client) UploadTraces(ctx context.Context, spans []*tracepb.ResourceSpan
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	repairText(spans)
-	req := &tracepb.TracesData{ResourceSpans: spans}
+	var a answer
+	var errs []error
+	for _, part := range split(&tracepb.TracesData{ResourceSpans: spans}) {
+		partial, err := c.export(ctx, part)
+		if err != nil {
+			a.failed += countSpans(part)
+			errs = append(errs, err)
+			continue
+		}
+		a.taken = true
+		a.rejected += int(max(0, partial.rejected))
+		errs = append(errs, partial.err())
+	}
+	a.note(ctx)
+	return errors.Join(errs...)
+}
+
+// export sends one request, again and again where that may help.
+func (c *client) export(ctx context.Context, req *tracepb.TracesData) (partialSuccess, error) {
 	for wait := retryFirst; ; wait = min(2*wait, retryMax) {
 		partial, err := c.sender.send(ctx, req)
 		if err == nil {
-			return noteAnswer(ctx, partial)
+			return partial, nil
 		}
 		var again *retryError
 		if !errors.As(err, &again) || !sleep(ctx, max(again.after, jitter(wait))) {
-			return err
+			return partial, err
 		}
 	}
 }
