@@ -78,7 +78,10 @@ func parallel(ctx context.Context, do func(context.Context, *part) error, give f
 	})
 	close(queue)
 	workers.Wait()
-	return errors.Join(err, context.Cause(ctx))
+	if cause := context.Cause(ctx); cause != nil {
+		return cause // an error of give is its consequence
+	}
+	return err
 }
 
 // loader reads one run.

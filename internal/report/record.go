@@ -145,9 +145,6 @@ func (s *set) add(span *otlp.Span) {
 	if span.Kind == otlp.KindServer {
 		r.flags |= server
 	}
-	if call.Stream.Or(false) {
-		r.flags |= streamed
-	}
 	if span.End == 0 {
 		r.flags |= unfinished
 		r.times = [latencies]int64{unset, unset, unset, unset, unset, unset}

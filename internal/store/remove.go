@@ -173,7 +173,7 @@ func days(d time.Duration) string {
 	return d.String()
 }
 
-// enforceSize removes the oldest runs until the database holds less than the size cap. Of the run that the newest request
+// enforceSize removes what was derived, then the oldest runs, until the database holds less than the size cap. Of the run that the newest request
 // belongs to, and of requests without a run, only the oldest requests go.
 func (s *Store) enforceSize(ctx context.Context) (removed bool, err error) {
 	told := make(map[string]bool)
@@ -194,15 +194,18 @@ func (s *Store) enforceSize(ctx context.Context) (removed bool, err error) {
 			return removed, err
 		}
 		removed = true
+		if dropped, err := s.dropDerived(); err != nil || dropped {
+			if err != nil {
+				return removed, err
+			}
+			continue
+		}
 		if run != "" && run != live {
 			err = s.removeRun(ctx, run)
 		} else {
 			err = s.change(func(c *conn) error {
-				end := min(oldest+removeRows, newest)
-				if _, _, err := c.exec("DELETE FROM derived WHERE run = ? AND low < ?", run, end); err != nil {
-					return err
-				}
-				_, _, err := c.exec("DELETE FROM request WHERE id >= ? AND id < ? AND run = ?", oldest, end, run)
+				const query = "DELETE FROM request WHERE id >= ? AND id < ? AND run = ?"
+				_, _, err := c.exec(query, oldest, min(oldest+removeRows, newest), run)
 				return err
 			})
 		}
@@ -214,6 +217,17 @@ func (s *Store) enforceSize(ctx context.Context) (removed bool, err error) {
 			s.notify(sizeMessage(run, run == live, s.opts.MaxBytes))
 		}
 	}
+}
+
+// dropDerived removes some of what was derived from requests, and reports whether there was any.
+func (s *Store) dropDerived() (dropped bool, err error) {
+	err = s.change(func(c *conn) error {
+		const query = "DELETE FROM derived WHERE rowid IN (SELECT rowid FROM derived ORDER BY rowid LIMIT 16)"
+		changed, _, err := c.exec(query)
+		dropped = changed > 0
+		return err
+	})
+	return dropped, err
 }
 
 // edge returns the id and run of the request that a query selects.
