@@ -1,0 +1,116 @@
+package journal
+
+import "slices"
+
+// wakeUp sees to it that the background looks for work soon.
+func (p *process) wakeUp() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.done == nil && !p.ended {
+		p.done = make(chan struct{})
+		go p.background()
+	}
+}
+
+// background makes the next segment beforehand, since new pages cost more than all else, and removes old ones.
+func (p *process) background() {
+	defer close(p.done)
+	for {
+		select {
+		case <-p.stop:
+			return
+		case <-p.wake:
+			p.tidy()
+			p.prepare()
+		}
+	}
+}
+
+// tidy retires what readers have got, and recycles; not under the lock, since it takes its time.
+func (p *process) tidy() {
+	p.mu.Lock()
+	for _, s := range slices.Clone(p.full) {
+		if s.consumed() {
+			i := slices.Index(p.full, s)
+			p.full = slices.Delete(p.full, i, i+1)
+			p.retired = append(p.retired, s)
+		}
+	}
+	retired, plain := p.retired, p.plain || p.spare != nil
+	p.retired = nil
+	p.mu.Unlock()
+	spare, freed := recycle(retired, p.w.settings.segment, plain)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.keep(spare, freed)
+}
+
+// prepare makes the spare segment, if there is none.
+func (p *process) prepare() {
+	p.mu.Lock()
+	if p.spare != nil || !p.mayPrepare() {
+		p.mu.Unlock()
+		return
+	}
+	size, number, err := p.reserve(0)
+	plain := p.plain
+	p.mu.Unlock()
+	if err != nil {
+		return // whoever needs the segment finds out
+	}
+	s, err := createSegment(p.w.dir, p.head, number, size, plain)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case err != nil:
+		p.size -= int64(size)
+		p.later(err)
+	case p.spare != nil || p.ended:
+		p.size -= int64(size)
+		s.discard()
+	default:
+		p.spare = s
+	}
+}
+
+// end closes the journal. What is owed to somebody is left; with remove, nothing is.
+func (p *process) end(remove bool) {
+	p.mu.Lock()
+	if p.ended {
+		p.mu.Unlock()
+		return
+	}
+	p.ended = true
+	close(p.stop)
+	done := p.done
+	p.mu.Unlock()
+	if done != nil {
+		<-done
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cur != nil {
+		p.full = append(p.full, p.cur)
+		p.cur = nil
+	}
+	if p.spare != nil {
+		p.retired = append(p.retired, p.spare)
+		p.spare = nil
+	}
+	tracked := p.w.tracked.Load()
+	for _, s := range append(p.full, p.retired...) {
+		if remove || s.pins == 0 && tracked || s.used == headerSize || slices.Contains(p.retired, s) {
+			p.size -= int64(s.size)
+			s.discard()
+			continue
+		}
+		_ = s.setPhase(phaseClosed)
+		s.close()
+	}
+	p.full, p.retired, p.spans = nil, nil, nil
+}

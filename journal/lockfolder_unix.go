@@ -1,0 +1,23 @@
+//go:build unix
+
+package journal
+
+import (
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// lockFolder locks dir for one recovery at a time. It fails with [ErrBusy], and leaves nothing behind.
+func lockFolder(dir string) (unlock func(), err error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := tryLock(f); errors.Is(err, unix.EWOULDBLOCK) {
+		_ = f.Close()
+		return nil, ErrBusy
+	}
+	return func() { _ = f.Close() }, nil // without locks on this file system, spans may be taken twice
+}

@@ -1,0 +1,152 @@
+package journal
+
+import (
+	"encoding/binary"
+	"slices"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// span is one that was read.
+type span struct {
+	from    *origin
+	payload []byte // an OTLP Span message
+}
+
+// origin is a context record, taken apart so that spans can be put in.
+type origin struct {
+	resource []byte // the fields of ResourceSpans but the ScopeSpans
+	scope    []byte // the fields of the ScopeSpans
+}
+
+// merger makes spans of records: a start and the end that follows it are one. It takes segments in the order in which they
+// were written.
+type merger struct {
+	started map[spanKey][]*span // without an end so far; several when ids are not unique
+	order   []*span             // those that started, in order; those that ended since have no payload
+	ended   []span
+	last    uint64 // the latest time seen, Unix nanoseconds
+}
+
+// segment takes the records of one segment, up to the first that is not whole, and tells whether there was any such.
+func (m *merger) segment(b []byte) (torn bool) {
+	contexts := map[uint32]*origin{}
+	for {
+		r, size, o := parseRecord(b)
+		switch o {
+		case found:
+		case nothing:
+			return !allZero(b)
+		case damaged:
+			return true
+		default:
+			return len(b) > 0 && !allZero(b)
+		}
+		if r.kind == kindContext {
+			if c, ok := parseOrigin(r.payload); ok {
+				contexts[r.context] = c
+			} else {
+				torn = true
+			}
+		} else if !m.record(r, contexts[r.context]) {
+			torn = true // whole, and yet no span: the writer is to blame
+		}
+		b = b[size:]
+	}
+}
+
+// record takes a span's record. What is of a kind that is not known is passed over.
+func (m *merger) record(r record, from *origin) (ok bool) {
+	if r.kind != kindStart && r.kind != kindEnd {
+		return true
+	}
+	key, last, ok := parseSpan(r.payload)
+	if !ok {
+		return false
+	}
+	if from == nil {
+		from = &origin{}
+	}
+	m.last = max(m.last, last)
+	if r.kind == kindStart {
+		if !r.done {
+			s := &span{from, r.payload}
+			if m.started == nil {
+				m.started = map[spanKey][]*span{}
+			}
+			m.started[key] = append(m.started[key], s)
+			m.order = append(m.order, s)
+		}
+		return true
+	}
+	if open := m.started[key]; len(open) > 0 {
+		open[0].payload = nil
+		if m.started[key] = open[1:]; len(open) == 1 {
+			delete(m.started, key)
+		}
+	}
+	if !r.done {
+		m.ended = append(m.ended, span{from, r.payload})
+	}
+	return true
+}
+
+func (m *merger) result() (finished, unfinished []span) {
+	for _, s := range m.order {
+		if s.payload != nil {
+			unfinished = append(unfinished, *s)
+		}
+	}
+	return m.ended, unfinished
+}
+
+// parseSpan finds what identifies a Span message and its latest time. It fails on what is not a message.
+func parseSpan(b []byte) (key spanKey, last uint64, ok bool) {
+	ok = fields(b, func(field protowire.Number, typ protowire.Type, _, value []byte) {
+		switch {
+		case field == 1 && typ == protowire.BytesType && len(value) == len(key.trace):
+			copy(key.trace[:], value)
+		case field == 2 && typ == protowire.BytesType && len(value) == len(key.span):
+			copy(key.span[:], value)
+		case (field == 7 || field == 8) && typ == protowire.Fixed64Type:
+			last = max(last, binary.LittleEndian.Uint64(value))
+		}
+	})
+	return key, last, ok && key.trace.IsValid() && key.span.IsValid()
+}
+
+// parseOrigin takes a ResourceSpans message apart.
+func parseOrigin(b []byte) (*origin, bool) {
+	o := &origin{}
+	scopeOK := true
+	ok := fields(b, func(field protowire.Number, typ protowire.Type, whole, value []byte) {
+		if field != 2 || typ != protowire.BytesType {
+			o.resource = append(o.resource, whole...)
+			return
+		}
+		o.scope = slices.Clone(value)
+		scopeOK = fields(value, func(protowire.Number, protowire.Type, []byte, []byte) {})
+	})
+	return o, ok && scopeOK
+}
+
+// fields calls each with every field of a message, as a whole and its value only, and tells whether it is one.
+func fields(b []byte, each func(field protowire.Number, typ protowire.Type, whole, value []byte)) bool {
+	for len(b) > 0 {
+		field, typ, tag := protowire.ConsumeTag(b)
+		if tag < 0 {
+			return false
+		}
+		n := protowire.ConsumeFieldValue(field, typ, b[tag:])
+		if n < 0 {
+			return false
+		}
+		value := b[tag : tag+n]
+		if typ == protowire.BytesType {
+			value, _ = protowire.ConsumeBytes(value)
+		}
+		each(field, typ, b[:tag+n], value)
+		b = b[tag+n:]
+	}
+	return true
+}

@@ -1,0 +1,267 @@
+package journal
+
+import (
+	"crypto/rand"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+)
+
+// process is the journal of one process: that of the Writer, or of a child that was forked from it.
+type process struct {
+	w    *Writer
+	mark *forkMark
+	head header
+
+	mu       sync.Mutex
+	cur      *segment
+	spare    *segment
+	full     []*segment
+	retired  []*segment // full, and nobody needs them: for the background
+	sequence uint32     // of cur
+	files    uint32     // made so far
+	size     int64      // bytes of all files
+	plain    bool       // mapped memory has failed
+	ended    bool
+	spans    map[spanKey]place // where the last record of a span is that is owed to somebody; only with an exporter
+	stats    Stats
+	lastErr  error
+	tryAgain time.Time // not before then, after a file could not be made
+
+	wake chan struct{} // capacity 1: there is work for the background
+	stop chan struct{}
+	done chan struct{} // closed when the background has ended; nil when it never began
+}
+
+// spanKey identifies a span within its process.
+type spanKey struct {
+	trace trace.TraceID
+	span  trace.SpanID
+}
+
+// place is where a record is.
+type place struct {
+	segment *segment
+	offset  int
+}
+
+// retryEvery is the least time between two tries to make a file after one has failed.
+const retryEvery = 100 * time.Millisecond
+
+func newProcess(w *Writer) *process {
+	p := &process{
+		w:     w,
+		mark:  newForkMark(),
+		head:  header{identity: self()},
+		plain: w.settings.plain,
+		spans: map[spanKey]place{},
+		wake:  make(chan struct{}, 1),
+		stop:  make(chan struct{}),
+	}
+	_, _ = rand.Read(p.head.writer[:]) // never fails
+	return p
+}
+
+// open makes the first file, so that a folder that cannot be used is known at once.
+func (p *process) open() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.advance(0)
+}
+
+// append writes a record of the span with that key.
+func (p *process) append(k kind, rec []byte, at *spanContext, key spanKey) {
+	p.mu.Lock()
+	where, err := p.put(rec, at)
+	if err != nil {
+		p.stats.Lost++
+		p.lastErr = err
+		p.mu.Unlock()
+		return
+	}
+	if k == kindStart {
+		p.stats.Started++
+	} else {
+		p.stats.Ended++
+	}
+	if p.w.tracked.Load() {
+		p.move(key, where)
+	}
+	// Half a segment is room enough while the background makes the next one; and most short programs never need it.
+	wake := p.spare == nil && p.cur.used > p.cur.size/2 && p.mayPrepare() || len(p.retired) > 0
+	p.mu.Unlock()
+	if wake {
+		p.wakeUp()
+	}
+}
+
+// put finds room for a record and the context that it needs, and writes them.
+func (p *process) put(rec []byte, at *spanContext) (place, error) {
+	if p.ended {
+		return place{}, os.ErrClosed
+	}
+	if p.cur == nil || !p.cur.fits(p.cur.needs(rec, at)) {
+		if err := p.advance(len(rec) + len(at.record)); err != nil {
+			return place{}, err
+		}
+	}
+	s := p.cur
+	if !s.has(at) {
+		if err := s.put(at.record); err != nil {
+			return place{}, p.failed(s, err)
+		}
+		s.note(at)
+	}
+	where := place{s, s.used}
+	if err := s.put(rec); err != nil {
+		return place{}, p.failed(s, err)
+	}
+	return where, nil
+}
+
+// failed gives up a segment whose memory has failed, and mapping with it.
+func (p *process) failed(s *segment, err error) error {
+	if s.mem != nil {
+		p.plain = true
+		s.used = s.size
+		if p.spare != nil {
+			p.retired = append(p.retired, p.spare)
+			p.spare = nil
+		}
+	}
+	return err
+}
+
+// needs is how many bytes rec takes, with its context.
+func (s *segment) needs(rec []byte, at *spanContext) int {
+	if s.has(at) {
+		return len(rec)
+	}
+	return len(rec) + len(at.record)
+}
+
+func (s *segment) has(at *spanContext) bool {
+	return int(at.number) < len(s.contexts) && s.contexts[at.number]
+}
+
+func (s *segment) note(at *spanContext) {
+	for len(s.contexts) <= int(at.number) {
+		s.contexts = append(s.contexts, false)
+	}
+	s.contexts[at.number] = true
+}
+
+// advance makes the next segment the current one; it has room for need bytes of records.
+func (p *process) advance(need int) error {
+	next := p.spare
+	if next == nil || !next.fits(need) {
+		var err error
+		if next, err = p.makeNow(need); err != nil {
+			return err
+		}
+	} else {
+		p.spare = nil
+	}
+	if err := next.writeHeader(p.sequence + 1); err != nil {
+		p.size -= int64(next.size)
+		next.discard()
+		return err
+	}
+	if p.cur != nil {
+		p.cur.seal()
+		p.full = append(p.full, p.cur)
+		p.retire(p.cur)
+	}
+	p.sequence++
+	p.cur = next
+	return nil
+}
+
+// makeNow makes a file while the caller waits.
+func (p *process) makeNow(need int) (*segment, error) {
+	if !p.tryAgain.IsZero() && time.Now().Before(p.tryAgain) {
+		return nil, p.lastErr
+	}
+	retired := p.retired
+	p.retired = nil
+	p.keep(recycle(retired, p.w.settings.segment, p.plain))
+	if p.spare != nil && p.spare.fits(need) {
+		s := p.spare
+		p.spare = nil
+		return s, nil
+	}
+	size, number, err := p.reserve(need)
+	var s *segment
+	if err == nil {
+		s, err = createSegment(p.w.dir, p.head, number, size, p.plain)
+	}
+	if err != nil {
+		p.size -= int64(size)
+		p.later(err)
+		return nil, err
+	}
+	p.tryAgain = time.Time{}
+	return s, nil
+}
+
+// later notes that a file could not be made.
+func (p *process) later(err error) {
+	p.lastErr = err
+	p.tryAgain = time.Now().Add(retryEvery)
+}
+
+// mayPrepare tells whether a segment may be made beforehand: there is room for it, and none has failed lately.
+func (p *process) mayPrepare() bool {
+	return !p.ended && p.tryAgain.IsZero() && p.size+int64(p.w.settings.segment) <= p.w.settings.max
+}
+
+// reserve takes a file's size out of what the process may use, and a number for it.
+func (p *process) reserve(need int) (size int, number uint32, err error) {
+	size = max(p.w.settings.segment, aligned(headerSize+need))
+	if p.size+int64(size) > p.w.settings.max {
+		return 0, 0, errFull
+	}
+	p.size += int64(size)
+	p.files++
+	return size, p.files, nil
+}
+
+// retire gives a full segment up, if nobody needs it any more.
+func (p *process) retire(s *segment) {
+	if s == p.cur || s.pins > 0 || !p.w.tracked.Load() {
+		return
+	}
+	if i := slices.Index(p.full, s); i >= 0 {
+		p.full = slices.Delete(p.full, i, i+1)
+		p.retired = append(p.retired, s)
+	}
+}
+
+// recycle makes a spare of one of the segments that nobody needs, of the given size, and removes the others.
+func recycle(retired []*segment, size int, plain bool) (spare *segment, freed int64) {
+	for _, s := range retired {
+		if spare == nil && !plain && s.size == size && s.recycle() == nil {
+			spare = s
+			continue
+		}
+		freed += int64(s.size)
+		s.discard()
+	}
+	return spare, freed
+}
+
+// keep takes what recycle has made.
+func (p *process) keep(spare *segment, freed int64) {
+	p.size -= freed
+	switch {
+	case spare == nil:
+	case p.spare == nil && !p.ended:
+		p.spare = spare
+	default:
+		p.size -= int64(spare.size)
+		spare.discard()
+	}
+}

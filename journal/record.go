@@ -1,0 +1,96 @@
+package journal
+
+import (
+	"encoding/binary"
+	"hash/crc32"
+)
+
+// kind is what a record holds.
+type kind uint8
+
+const (
+	kindStart   kind = 1 // a span that has started
+	kindEnd     kind = 2 // a whole span
+	kindContext kind = 3 // resource and scope of the spans that name it
+)
+
+// The layout of a record, in bytes. FORMAT.md explains it.
+const (
+	recordHead  = 16 // before the payload
+	recordAlign = 8  // records begin at multiples of it
+	atSum       = 0  // CRC-32 IEEE of the record from its length to its end
+	atLength    = 4  // of the record from its state to the payload's end; 0 means that no record is there yet
+	atState     = 8  // counts as 0 in the sum
+	atKind      = 9
+	atContext   = 12
+
+	stateDone = 1 // in atState: the record has served its purpose
+)
+
+// beginRecord appends the head of a record to b, which is empty.
+func beginRecord(b []byte, k kind, context uint32) []byte {
+	b = append(b, make([]byte, recordHead)...)
+	b[atKind] = byte(k)
+	binary.LittleEndian.PutUint32(b[atContext:], context)
+	return b
+}
+
+// finishRecord fills in length and sum of the record that is all of b, and pads it.
+func finishRecord(b []byte) []byte {
+	binary.LittleEndian.PutUint32(b[atLength:], uint32(len(b)-atState))
+	binary.LittleEndian.PutUint32(b[atSum:], crc32.ChecksumIEEE(b[atLength:]))
+	for len(b)%recordAlign != 0 {
+		b = append(b, 0)
+	}
+	return b
+}
+
+// record is one that was read.
+type record struct {
+	kind    kind
+	done    bool
+	context uint32
+	payload []byte
+}
+
+// outcome is what is found at a place of a segment.
+type outcome int
+
+const (
+	found    outcome = iota
+	nothing          // no record has been finished here
+	damaged          // neither a record nor empty
+	tooShort         // the segment ends
+)
+
+// parseRecord reads the record that b begins with, and returns its size with padding.
+func parseRecord(b []byte) (r record, size int, o outcome) {
+	if len(b) < recordHead {
+		return r, 0, tooShort
+	}
+	length := binary.LittleEndian.Uint32(b[atLength:])
+	sum := binary.LittleEndian.Uint32(b[atSum:])
+	if length == 0 && sum == 0 {
+		return r, 0, nothing
+	}
+	if length < recordHead-atState || uint64(length) > uint64(len(b)-atState) {
+		return r, 0, damaged
+	}
+	end := atState + int(length)
+	var head [recordHead - atLength]byte
+	copy(head[:], b[atLength:])
+	head[atState-atLength] = 0
+	if crc32.Update(crc32.ChecksumIEEE(head[:]), crc32.IEEETable, b[recordHead:end]) != sum {
+		return r, 0, damaged
+	}
+	r = record{
+		kind:    kind(b[atKind]),
+		done:    b[atState] == stateDone,
+		context: binary.LittleEndian.Uint32(b[atContext:]),
+		payload: b[recordHead:end],
+	}
+	return r, min(aligned(end), len(b)), found
+}
+
+// aligned is n rounded up to where the next record begins.
+func aligned(n int) int { return (n + recordAlign - 1) &^ (recordAlign - 1) }

@@ -1,0 +1,82 @@
+package journal
+
+import (
+	"context"
+
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+)
+
+// Exporter returns an exporter that hands spans to e and, when e has taken them, releases them from the journal, so that it
+// does not grow. Use it in place of e, register the Writer before the processor that exports, and call Exporter before the
+// first span:
+//
+//	w, err := journal.Create(dir)
+//	…
+//	tp := sdktrace.NewTracerProvider(
+//		sdktrace.WithSpanProcessor(w),
+//		sdktrace.WithBatcher(w.Exporter(exporter)),
+//	)
+//
+// Spans of an export that failed stay in the journal, for [Recover].
+func (w *Writer) Exporter(e sdktrace.SpanExporter) sdktrace.SpanExporter {
+	w.tracked.Store(true)
+	return &exporter{w: w, next: e}
+}
+
+type exporter struct {
+	w    *Writer
+	next sdktrace.SpanExporter
+}
+
+// ExportSpans exports spans, and releases them when there was no error.
+func (e *exporter) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
+	err := e.next.ExportSpans(ctx, spans)
+	if err == nil {
+		e.w.process().release(spans)
+	}
+	return err
+}
+
+// Shutdown shuts the exporter down, and with it the journal once its Writer is.
+func (e *exporter) Shutdown(ctx context.Context) error {
+	err := e.next.Shutdown(ctx)
+	e.w.finish(func() { e.w.exported = true })
+	return err
+}
+
+// move notes that the last record of a span is at to now. The one before, in another segment, must not come back as a span
+// that has not ended when this one is gone.
+func (p *process) move(key spanKey, to place) {
+	from, ok := p.spans[key]
+	to.segment.pins++
+	p.spans[key] = to
+	if ok {
+		p.drop(from, from.segment != to.segment)
+	}
+}
+
+// drop lets go of a record; mark says so in the file.
+func (p *process) drop(at place, mark bool) {
+	if mark {
+		_ = at.segment.markDone(at.offset) // or it comes twice
+	}
+	at.segment.pins--
+	p.retire(at.segment)
+}
+
+// release lets go of spans.
+func (p *process) release(spans []sdktrace.ReadOnlySpan) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ended {
+		return
+	}
+	for _, s := range spans {
+		sc := s.SpanContext()
+		key := spanKey{sc.TraceID(), sc.SpanID()}
+		if at, ok := p.spans[key]; ok {
+			delete(p.spans, key)
+			p.drop(at, true)
+		}
+	}
+}
