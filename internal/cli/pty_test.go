@@ -95,6 +95,18 @@ func TestShowFoldsToAScreenful(t *testing.T) {
 	}
 }
 
+func TestHelpFitsTheTerminal(t *testing.T) {
+	for _, command := range []string{"run", "show", "ls", "import", "rm", "demo", "version"} {
+		for _, columns := range []uint16{80, 100} {
+			for line := range strings.Lines(onTerminal(t, columns, 50, nil, command, "--help")) {
+				if n := timeline.Columns(strings.TrimSuffix(line, "\n")); n > int(columns) {
+					t.Errorf("forkspan %s --help: %d columns on a terminal of %d: %s", command, n, columns, line)
+				}
+			}
+		}
+	}
+}
+
 func TestRunOffersToShowWhatIsStored(t *testing.T) {
 	const offer = "show it again: forkspan show"
 	if out := onTerminal(t, 100, 50, nil, "run", "true"); !strings.Contains(out, offer) {

@@ -73,6 +73,7 @@ func newRoot(a *app) *cobra.Command {
 	add(groupData, newImport(a), newRm(a))
 	add(groupHelp, newDemo(a), newDemoProcess(a), newVersion(a), newMan(a), newEnvironmentTopic())
 	finishTree(root)
+	fitHelp(root, a.helpWidth())
 	return root
 }
 
@@ -81,7 +82,6 @@ func finishTree(root *cobra.Command) {
 	root.SetHelpCommandGroupID(groupHelp)
 	root.SetCompletionCommandGroupID(groupHelp)
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
-	root.SetUsageTemplate(usageTemplate)
 	root.SetVersionTemplate(versionLine() + "\n")
 	root.SetHelpTemplate(helpTemplate)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError(cmd, err) })

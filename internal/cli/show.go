@@ -35,10 +35,10 @@ const showLong = `Draw the spans of a run as a waterfall: start-up row by row, a
 Drawn is the time from the command's start to the end of start-up; rows that begin later stand at the right edge.
 At most a screenful is drawn, the longest and the failed rows first; the filters and --all lift that.`
 
-const showExample = `  forkspan show                                   # the latest run
-  forkspan show -2 --errors                       # what failed in the run before it
+const showExample = `  forkspan show                                # the latest run
+  forkspan show -2 --errors                    # what failed in the one before
   forkspan show 7K3F --process Worker --depth 6
-  forkspan show trace.json.gz --critical-path     # a file, without importing it
+  forkspan show trace.json.gz --critical-path  # a file, without importing it
   forkspan show --all --json | jq .`
 
 func newShow(a *app) *cobra.Command {
