@@ -282,8 +282,8 @@ func TestBigSpansDoNotCostTheirNeighbours(t *testing.T) {
 		t.Run(protocol, func(t *testing.T) {
 			c := forkspantest.NewCollector(t)
 			tr := start(t, forkspan.WithEndpoint(c.TracesEndpoint()), forkspan.WithProtocol(protocol))
-			for range 10 {
-				spans(t.Context(), 20)
+			for range 6 {
+				spans(t.Context(), 3)
 				_, span := tr.Start(t.Context(), "big", big)
 				span.End()
 				_, span = tr.OTel().Tracer("other scope").Start(t.Context(), "small")
@@ -293,7 +293,7 @@ func TestBigSpansDoNotCostTheirNeighbours(t *testing.T) {
 				t.Errorf("Flush: %v", err)
 			}
 			requests := c.Requests()
-			if len(c.Spans()) != 220 || tr.Stats().Exported != 220 {
+			if len(c.Spans()) != 30 || tr.Stats().Exported != 30 {
 				t.Errorf("%d spans arrived: %+v", len(c.Spans()), tr.Stats())
 			}
 			for _, r := range requests {
@@ -321,7 +321,7 @@ func TestBigSpansDoNotCostTheirNeighbours(t *testing.T) {
 				t.Errorf("Flush: %v after %d requests", err, len(c.Requests())-len(requests))
 			}
 			checkAccount(t, tr.Stats())
-			if s := tr.Stats(); s.Failed != 2 || s.Rejected != 1 || s.Exported != 221 {
+			if s := tr.Stats(); s.Failed != 2 || s.Rejected != 1 || s.Exported != 31 {
 				t.Errorf("stats %+v", s)
 			}
 		})
