@@ -21,18 +21,55 @@ import (
 
 // lines prints one line a request, whole lines at a time.
 type lines struct {
-	mu sync.Mutex
-	w  io.Writer // nil: none
+	w io.Writer // nil: none
+
+	mu    sync.Mutex
+	named map[[leastDigits / 2]byte]trace.TraceID // traces by the beginning of their ids, at most maxNamed
 }
 
-func newLines(w io.Writer) *lines { return &lines{w: w} }
+const (
+	leastDigits = 8 // of a trace id that `forkspan show` takes
+	maxNamed    = 1 << 16
+)
+
+func newLines(w io.Writer) *lines {
+	return &lines{w: w, named: map[[leastDigits / 2]byte]trace.TraceID{}}
+}
 
 func (l *lines) wanted() bool { return l.w != nil }
 
-func (l *lines) print(line string) {
+func (l *lines) print(e *entry, r *http.Request, took time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	_, _ = io.WriteString(l.w, line) // a terminal that is gone does not stop the proxy
+	name := ""
+	if e.span.IsValid() {
+		name = l.name(e.span.TraceID(), r.Header.Get("traceparent") != "")
+	}
+	_, _ = io.WriteString(l.w, e.line(r, took, name)) // a terminal that is gone does not stop the proxy
+}
+
+// name is how a person calls a trace: by as much of its id as tells it from the others. A caller's trace is called by its whole
+// id, which need not be random: many begin with the time.
+func (l *lines) name(id trace.TraceID, callers bool) string {
+	digits := id.String()
+	if callers {
+		return digits
+	}
+	key := [leastDigits / 2]byte(id[:])
+	other, taken := l.named[key]
+	if !taken {
+		if len(l.named) == maxNamed {
+			clear(l.named)
+		}
+		l.named[key] = id
+	}
+	n := leastDigits
+	if taken && other != id {
+		for others := other.String(); digits[:n] == others[:n]; {
+			n++
+		}
+	}
+	return digits[:n]
 }
 
 // entry gathers what a request's line says.
@@ -76,7 +113,7 @@ func (p *Proxy) account(next http.Handler) http.Handler {
 				p.failed.Add(1)
 			}
 			if p.lines.wanted() {
-				p.lines.print(e.line(r, time.Since(start)))
+				p.lines.print(e, r, time.Since(start))
 			}
 		}()
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), entryKey{}, e)))
@@ -85,10 +122,10 @@ func (p *Proxy) account(next http.Handler) http.Handler {
 
 // line is what the terminal shows of a request:
 //
-//	POST /api/chat llama3.2 200  first token 212ms  41 tok/s  4bf92f3577b34da6a3ce929d0e0e4736
+//	POST /api/chat llama3.2 200  first token 212ms  41 tok/s  4bf92f35
 //
-// The last word names the trace for `forkspan show`.
-func (e *entry) line(r *http.Request, took time.Duration) string {
+// The last word is what `forkspan show` calls the trace.
+func (e *entry) line(r *http.Request, took time.Duration, name string) string {
 	var b strings.Builder
 	b.WriteString(plain(r.Method) + " " + plain(redact.String(r.URL.EscapedPath())))
 	if model := e.call.Model(); model != "" {
@@ -106,8 +143,8 @@ func (e *entry) line(r *http.Request, took time.Duration) string {
 		// Without the server's count: most servers send a token in each event.
 		fmt.Fprintf(&b, "  ~%.3g tok/s", float64(e.marks.Gaps.Len())/d.Seconds())
 	}
-	if e.span.IsValid() {
-		b.WriteString("  " + e.span.TraceID().String())
+	if name != "" {
+		b.WriteString("  " + name)
 	}
 	b.WriteByte('\n')
 	return b.String()

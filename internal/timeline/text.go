@@ -95,11 +95,7 @@ func (d *drawing) measure() {
 func (d *drawing) axis() {
 	from := len(d.pen.buf)
 	d.pen.pad(d.label + d.duration + 2*gap)
-	axis := d.scale.axis()
-	if d.g == &asciiGlyphs {
-		axis = strings.ReplaceAll(axis, "µ", "u")
-	}
-	d.pen.put(dim, axis)
+	d.pen.put(dim, d.text(d.scale.axis()))
 	d.pen.endLine(from)
 }
 
@@ -162,11 +158,7 @@ func (d *drawing) labelOf(r *Row) []part {
 		parts = append(parts, part{style: yellow, text: " unfinished"})
 	}
 	if r.FirstToken > 0 {
-		first := ", first token " + FormatDuration(r.FirstToken)
-		if d.g == &asciiGlyphs {
-			first = strings.ReplaceAll(first, "µ", "u")
-		}
-		parts = append(parts, part{style: dim, text: first, spare: true})
+		parts = append(parts, part{style: dim, text: ", " + d.firstToken(r), spare: true})
 	}
 	if r.Hidden > 0 {
 		parts = append(parts, part{style: dim, text: " +" + FormatCount(int64(r.Hidden))})
@@ -192,10 +184,11 @@ func (d *drawing) durationOf(r *Row) string {
 	default:
 		text = formatRange(r.Shortest, r.Duration, d.g.dash)
 	}
-	if d.g == &asciiGlyphs {
-		text = strings.ReplaceAll(text, "µ", "u")
-	}
-	return text
+	return d.text(text)
+}
+
+func (d *drawing) firstToken(r *Row) string {
+	return d.text("first token " + FormatDuration(r.FirstToken))
 }
 
 // row draws a row, and below it the error that began there.
@@ -205,9 +198,14 @@ func (d *drawing) row(i int) {
 	from := len(d.pen.buf)
 	used := d.guides(r.Depth)
 
+	note := "" // beside the bar
+	if r.Kind == RequestsRow && r.Count > 1 {
+		note = d.text("median " + FormatDuration(r.Median))
+	}
 	parts := d.labelOf(r)
-	if labelColumns(parts) > d.label-used {
+	if labelColumns(parts) > d.label-used && r.FirstToken > 0 {
 		parts = slices.DeleteFunc(parts, func(p part) bool { return p.spare })
+		note = d.firstToken(r)
 	}
 	fixed, name := 0, 0 // name is the last flexible part
 	for _, p := range parts {
@@ -242,27 +240,36 @@ func (d *drawing) row(i int) {
 		d.pen.put(plain, duration)
 	}
 	d.pen.pad(gap)
-	d.pen.put(d.barStyle(r), d.barOf(r))
+	d.pen.put(d.barStyle(r), d.barOf(r, note))
 	d.pen.endLine(from)
 	if r.ErrorType != "" || r.ErrorMessage != "" {
 		d.failure(i)
 	}
 }
 
-// barOf is a row's bar; requests that lie outside the drawn window have room for their median beside the arrow.
-func (d *drawing) barOf(r *Row) string {
+// barOf is a row's bar, with a note where there is room left beside it.
+func (d *drawing) barOf(r *Row, note string) string {
 	bar := d.scale.bar(r, d.g)
-	if r.Kind == RequestsRow && r.Count > 1 {
-		median := "median " + FormatDuration(r.Median)
-		if d.g == &asciiGlyphs {
-			median = strings.ReplaceAll(median, "µ", "u")
-		}
-		blank := columnsOf(bar) - columnsOf(strings.TrimLeft(bar, " "))
-		if blank > columnsOf(median)+1 {
-			bar = median + bar[columnsOf(median):]
-		}
+	if note == "" {
+		return bar
+	}
+	used, width := columnsOf(bar), columnsOf(note)
+	blank := used - columnsOf(strings.TrimLeft(bar, " "))
+	switch {
+	case blank > width+1:
+		return note + bar[width:]
+	case used+1+width <= d.scale.columns:
+		return bar + " " + note
 	}
 	return bar
+}
+
+// text is what d's glyphs can show of s.
+func (d *drawing) text(s string) string {
+	if d.g == &asciiGlyphs {
+		return strings.ReplaceAll(s, "µ", "u")
+	}
+	return s
 }
 
 func (d *drawing) barStyle(r *Row) style {
