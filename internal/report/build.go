@@ -8,13 +8,12 @@ import (
 
 // builder gathers the requests of several sources into groups.
 type builder struct {
-	opts    Options
-	report  *Requests
-	sources []*joined
-	places  map[groupKey]int32
-	groups  []*gathered
-	all     gathered
-	slow    []member // the slowest first, at most opts.Slowest
+	opts   Options
+	report *Requests
+	places map[groupKey]int32
+	groups []*gathered
+	all    gathered
+	slow   []member // the slowest first, at most opts.Slowest
 }
 
 // joined is the requests of one source.
