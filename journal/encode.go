@@ -40,11 +40,13 @@ func appendSpan(b []byte, s sdktrace.ReadOnlySpan, ended bool) []byte {
 		b = appendFixed64(b, 8, nanoseconds(s.EndTime().UnixNano()))
 	}
 	b = appendAttributes(b, 9, s.Attributes())
-	b = appendNumber(b, 10, count(s.DroppedAttributes()))
-	for _, e := range s.Events() {
-		b = appendMessage(b, 11, func(b []byte) []byte { return appendEvent(b, e) })
+	if ended {
+		b = appendNumber(b, 10, count(s.DroppedAttributes()))
+		for _, e := range s.Events() {
+			b = appendMessage(b, 11, func(b []byte) []byte { return appendEvent(b, e) })
+		}
+		b = appendNumber(b, 12, count(s.DroppedEvents()))
 	}
-	b = appendNumber(b, 12, count(s.DroppedEvents()))
 	for _, l := range s.Links() {
 		b = appendMessage(b, 13, func(b []byte) []byte { return appendLink(b, l) })
 	}
@@ -98,6 +100,12 @@ func appendContext(b []byte, r *resource.Resource, scope instrumentation.Scope) 
 
 func appendAttributes(b []byte, field protowire.Number, attrs []attribute.KeyValue) []byte {
 	for i := range attrs {
+		if attrs[i].Value.Type() == attribute.STRING {
+			if short, ok := appendShort(b, field, string(attrs[i].Key), attrs[i].Value.AsString()); ok {
+				b = short
+				continue
+			}
+		}
 		b = protowire.AppendTag(b, field, protowire.BytesType)
 		b = append(b, 0)
 		at := len(b)
@@ -110,6 +118,28 @@ func appendAttributes(b []byte, field protowire.Number, attrs []attribute.KeyVal
 		b = fillLength(b, at)
 	}
 	return b
+}
+
+// appendShort appends an attribute with a text, if it is UTF-8 and so short that every length in it takes one byte: as most
+// are, and a span is mostly attributes.
+func appendShort(b []byte, field protowire.Number, key, text string) ([]byte, bool) {
+	const (
+		tags    = 6 // bytes beside the two texts, after the attribute's own length
+		oneByte = 1<<7 - 1
+	)
+	if len(key)+len(text)+tags > oneByte || field >= 16 {
+		return b, false
+	}
+	begin := len(b)
+	b = append(b, byte(field)<<3|byte(protowire.BytesType), byte(len(key)+len(text)+tags),
+		1<<3|byte(protowire.BytesType), byte(len(key)))
+	b = append(b, key...)
+	b = append(b, 2<<3|byte(protowire.BytesType), byte(len(text)+2), 1<<3|byte(protowire.BytesType), byte(len(text)))
+	b = append(b, text...)
+	if !utf8.Valid(b[begin:]) { // tags and lengths are ASCII
+		return b[:begin], false
+	}
+	return b, true
 }
 
 // appendValue appends the fields of an AnyValue message.

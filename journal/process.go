@@ -2,6 +2,7 @@ package journal
 
 import (
 	"crypto/rand"
+	"encoding/binary"
 	"os"
 	"slices"
 	"sync"
@@ -26,7 +27,7 @@ type process struct {
 	size     int64      // bytes of all files
 	plain    bool       // mapped memory has failed
 	ended    bool
-	spans    map[spanKey]place // where the last record of a span is that is owed to somebody; only with an exporter
+	spans    map[uint64]place // by hash: where the last record of a span is that is owed to somebody; only with an exporter
 	stats    Stats
 	lastErr  error
 	tryAgain time.Time // not before then, after a file could not be made
@@ -40,6 +41,14 @@ type process struct {
 type spanKey struct {
 	trace trace.TraceID
 	span  trace.SpanID
+}
+
+// hash makes one word of k. Two spans with the same one would release each other; ids are random, and those that are counted
+// up do not meet.
+func (k spanKey) hash() uint64 {
+	const odd1, odd2 = 0x9e3779b97f4a7c15, 0xc2b2ae3d27d4eb4f
+	le := binary.LittleEndian
+	return le.Uint64(k.span[:]) + odd1*le.Uint64(k.trace[:8]) + odd2*le.Uint64(k.trace[8:])
 }
 
 // place is where a record is.
@@ -57,7 +66,7 @@ func newProcess(w *Writer) *process {
 		mark:  newForkMark(),
 		head:  header{identity: self()},
 		plain: w.settings.plain,
-		spans: map[spanKey]place{},
+		spans: map[uint64]place{},
 		wake:  make(chan struct{}, 1),
 		stop:  make(chan struct{}),
 	}

@@ -47,9 +47,10 @@ func (e *exporter) Shutdown(ctx context.Context) error {
 // move notes that the last record of a span is at to now. The one before, in another segment, must not come back as a span
 // that has not ended when this one is gone.
 func (p *process) move(key spanKey, to place) {
-	from, ok := p.spans[key]
+	h := key.hash()
+	from, ok := p.spans[h]
 	to.segment.pins++
-	p.spans[key] = to
+	p.spans[h] = to
 	if ok {
 		p.drop(from, from.segment != to.segment)
 	}
@@ -73,9 +74,9 @@ func (p *process) release(spans []sdktrace.ReadOnlySpan) {
 	}
 	for _, s := range spans {
 		sc := s.SpanContext()
-		key := spanKey{sc.TraceID(), sc.SpanID()}
-		if at, ok := p.spans[key]; ok {
-			delete(p.spans, key)
+		h := spanKey{sc.TraceID(), sc.SpanID()}.hash()
+		if at, ok := p.spans[h]; ok {
+			delete(p.spans, h)
 			p.drop(at, true)
 		}
 	}
