@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"forkspan.dev/forkspan/internal/otlp"
 	"forkspan.dev/forkspan/internal/store"
@@ -322,6 +323,9 @@ func (s *source) timelineOptions() timeline.Options {
 	}
 	if s.run.Kind == "run" {
 		opts.Start = s.run.Start.UnixNano()
+	}
+	if s.run.Exit == nil && alive(*s.run) {
+		opts.Now = time.Now().UnixNano()
 	}
 	if !s.run.Ready.IsZero() {
 		opts.Ready = s.run.Ready.UnixNano()

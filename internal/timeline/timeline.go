@@ -12,6 +12,7 @@ type Options struct {
 
 	Start int64 // of the command, Unix nanoseconds; 0 means that of the first span
 	Ready int64 // when the command was ready, Unix nanoseconds; 0 when nobody knows
+	Now   int64 // while the command runs: until when it is known to, Unix nanoseconds; 0 when it has ended or nobody knows
 
 	All          bool // every row: requests, ranks one by one, everything after start-up
 	NoGroup      bool // ranks one by one

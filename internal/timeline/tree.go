@@ -52,6 +52,8 @@ type forest struct {
 	processes []Process
 	order     []int32 // the roots' trees, then the requests', each parent before its children
 	ambient   map[otlp.SpanID]bool
+	now       int64         // Options.Now
+	running   []otlp.SpanID // what lasts until now if it is unfinished: Options.AmbientParents
 }
 
 type spanKey struct {
@@ -191,6 +193,7 @@ func ofRun(s *otlp.Span) bool { return s.Scope != nil && s.Scope.Name == runScop
 
 // link finds each node's parent.
 func (f *forest) link(ix *index, opts Options) {
+	f.now, f.running = opts.Now, opts.AmbientParents
 	f.ambient = make(map[otlp.SpanID]bool, len(opts.AmbientParents))
 	for _, id := range opts.AmbientParents {
 		f.ambient[id] = true
@@ -349,6 +352,9 @@ func (f *forest) signsOfLife() {
 		n := &f.nodes[at]
 		if n.has(unfinished) {
 			n.end = max(n.end, f.processes[n.proc].End)
+			if f.now != 0 && slices.Contains(f.running, n.span.SpanID) {
+				n.end = max(n.end, f.now)
+			}
 		}
 		if n.parent != none && f.nodes[n.parent].has(unfinished) {
 			f.nodes[n.parent].end = max(f.nodes[n.parent].end, n.end)

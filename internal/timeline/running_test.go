@@ -1,0 +1,33 @@
+package timeline
+
+import (
+	"testing"
+
+	"forkspan.dev/forkspan/internal/otlp"
+)
+
+// The span of a command that runs lasts until now; what else is unfinished may be dead.
+func TestRunningCommand(t *testing.T) {
+	process := &otlp.Process{Service: "sleep"}
+	const start = int64(1_700_000_000e9)
+	span := func(id byte, parent byte) otlp.Span {
+		s := otlp.Span{TraceID: otlp.TraceID{15: 1}, SpanID: otlp.SpanID{7: id}, Name: "s", Start: start, Process: process}
+		if parent != 0 {
+			s.ParentID = otlp.SpanID{7: parent}
+		}
+		return s
+	}
+	spans := []otlp.Span{span(1, 0), span(2, 1)}
+	opts := Options{AmbientParents: []otlp.SpanID{{7: 1}}, Start: start, All: true}
+	for _, now := range []int64{0, start + 5e9} {
+		opts.Now = now
+		tl := Build(spans, opts)
+		want := max(0, now-start)
+		if got := tl.Rows[0]; got.Duration != want || !got.Unfinished {
+			t.Errorf("the command: %d ns, want %d", got.Duration, want)
+		}
+		if got := tl.Rows[1].Duration; got != 0 {
+			t.Errorf("the other: %d ns", got)
+		}
+	}
+}
