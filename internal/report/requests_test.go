@@ -262,6 +262,20 @@ func TestCounts(t *testing.T) {
 	}
 }
 
+func TestManyFailures(t *testing.T) {
+	var spans []testSpan
+	for i, kind := range []string{"client_gone", "upstream_cut", "upstream_unreachable", "timeout", "server_overloaded", "503", "x"} {
+		spans = append(spans, testSpan{uint64(i + 1), 1, 0, 50, 150, otlp.KindClient, true, chat(attrs{"error.type": kind})})
+	}
+	r := Build([]*Source{source(t, spans...)}, Options{})
+	got := string(r.Text(timeline.TextOptions{Width: 80}, Warmup{}))
+	want := "7 requests\n7 failed: 1 HTTP 503, 1 client gone, 1 server overloaded, 1 timeout, 1 upstream cut, ..\n" +
+		"warm-up: 7, begun before the first answer of their model and route\n\nno times: no request finished well\n"
+	if got != want {
+		t.Errorf("%s\nwant\n%s", got, want)
+	}
+}
+
 func TestWarmup(t *testing.T) {
 	// Two began before the first answer, of which one was a failure; the other model has its own warm-up.
 	spans := []testSpan{

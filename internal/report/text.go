@@ -21,9 +21,9 @@ func (r *Requests) Text(opts timeline.TextOptions, warmup Warmup) []byte {
 	if opts.Unicode {
 		t.dot = " · "
 	}
-	t.line(r.counts(t.dot))
+	t.counts(&r.Group)
 	if r.Warmup > 0 {
-		t.line(fmt.Sprintf("warm-up: %s (%s)", timeline.FormatCount(int64(r.Warmup)), warmup))
+		t.line(fmt.Sprintf("warm-up: %s, %s", timeline.FormatCount(int64(r.Warmup)), warmup))
 	}
 	for i := range r.Groups {
 		if i == mostGroups {
@@ -53,8 +53,23 @@ func (t *text) bold(s string) {
 	t.line(s)
 }
 
-// counts says how many requests there were, how they ended and what they used.
-func (g *Group) counts(dot string) string {
+// counts says how many requests there were, how they ended and what they used, in as many lines as that takes.
+func (t *text) counts(g *Group) {
+	line := ""
+	for _, part := range g.counts() {
+		if line != "" && timeline.Columns(line+t.dot+part) > t.width {
+			t.line(line)
+			line = ""
+		}
+		if line != "" {
+			line += t.dot
+		}
+		line += part
+	}
+	t.line(line)
+}
+
+func (g *Group) counts() []string {
 	parts := []string{counted(int64(g.Requests), "request")}
 	if g.Failed > 0 {
 		var kinds []string
@@ -80,7 +95,7 @@ func (g *Group) counts(dot string) string {
 		}
 		parts = append(parts, used)
 	}
-	return strings.Join(parts, dot)
+	return parts
 }
 
 func counted(n int64, what string) string {
@@ -119,7 +134,7 @@ func (t *text) group(g *Group, counts bool) {
 		t.bold(title)
 	}
 	if counts {
-		t.line(g.counts(t.dot))
+		t.counts(g)
 	}
 	if len(g.Views) == 0 {
 		t.line("no times: no request finished well")

@@ -35,9 +35,9 @@ func ParseWarmup(s string) (Warmup, error) {
 func (w Warmup) String() string {
 	switch {
 	case !w.fixed:
-		return "requests that began before the first of the same model and route was answered"
+		return "begun before the first answer of their model and route"
 	case w.span > 0:
-		return fmt.Sprintf("requests that began within %s after the server was ready", w.span)
+		return fmt.Sprintf("begun within %s after the server was ready", w.span)
 	case w.count == 0:
 		return "none"
 	case w.count == 1:
