@@ -31,7 +31,7 @@ cover: ## coverage of the module's tests, by function
 	$(GO) tool cover -func .cache/cover.out | tail -n 1
 
 tidy: ## go.mod and go.sum of every module
-	@for module in . bench interop; do (cd $$module && $(GO) mod tidy) || exit; done
+	@for module in $$(.ci/modules); do (cd $$module && $(GO) mod tidy) || exit; done
 
 man: ## the manual pages, in dist/man
 	$(GO) run ./cmd/forkspan man dist/man
