@@ -15,6 +15,7 @@ import (
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
 
+	"forkspan.dev/forkspan/internal/environ"
 	"forkspan.dev/forkspan/internal/otlp"
 )
 
@@ -186,9 +187,13 @@ func newProvider(q *queue, runID string) (*sdktrace.TracerProvider, error) {
 	if runID != "" {
 		attrs = append(attrs, attribute.String("forkspan.run.id", runID))
 	}
+	service := attribute.String("service.name", "forkspan proxy")
+	if os.Getenv(environ.RunVariable) != "" {
+		attrs = append(attrs, service) // the environment names the run's command
+	}
 	// What comes later wins: the environment may name the service, not the process.
 	res, err := resource.New(context.Background(),
-		resource.WithAttributes(attribute.String("service.name", "forkspan proxy")),
+		resource.WithAttributes(service),
 		resource.WithTelemetrySDK(), resource.WithFromEnv(), resource.WithAttributes(attrs...))
 	provider := sdktrace.NewTracerProvider(sdktrace.WithResource(res), sdktrace.WithSampler(sampler{}),
 		sdktrace.WithSpanProcessor(q))
