@@ -84,24 +84,24 @@ func (r *reader) open(ctx context.Context, s *settings, t *Tracer) (sdktrace.Spa
 		return s.exporter, true
 	}
 	if s.noExport {
-		return nil, len(s.processors) > 0
+		return nil, s.hasProcessors()
 	}
 	chosen := r.exporters(s)
 	console := chosen.console && !s.worker
 	otlp := r.hasEndpoint(s) && !chosen.named || chosen.otlp && (!s.worker || r.hasEndpoint(s)) || s.endpoint != ""
 	if !otlp && !console {
-		return nil, len(s.processors) > 0
+		return nil, s.hasProcessors()
 	}
 	var all exporterList
 	if otlp {
 		c := r.export(s)
 		if r.fatal {
-			return nil, len(s.processors) > 0
+			return nil, s.hasProcessors()
 		}
 		e, err := newOTLPExporter(ctx, c)
 		if err != nil {
 			r.errs = append(r.errs, err)
-			return nil, len(s.processors) > 0
+			return nil, s.hasProcessors()
 		}
 		t.childEndpoint, t.childProtocol = c.endpoint.ForChildren(c.protocol), c.protocol
 		if c.protocol == endpoint.JSON {
@@ -129,8 +129,13 @@ func (t *Tracer) start(r *reader, s *settings, module string, exporter sdktrace.
 	if onError == nil {
 		onError = otel.Handle
 	}
+	var processors []sdktrace.SpanProcessor
+	t.journal, exporter = r.openJournal(s, exporter, onError)
+	if t.journal != nil {
+		processors = append(processors, t.journal) // first: it has to know a span before it is exported
+	}
 	t.batch = newBatcher(exporter, r.batchLimits(), onError)
-	t.pipeline = &pipeline{processors: append([]sdktrace.SpanProcessor{t.batch}, s.processors...)}
+	t.pipeline = &pipeline{processors: append(append(processors, t.batch), s.processors...)}
 
 	sampler := s.sampler
 	if sampler != nil {

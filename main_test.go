@@ -82,6 +82,11 @@ func playRole(role string) int {
 		}
 		forkspan.Do(ctx, "Said aloud", func(context.Context) error { return nil })
 		tr.Shutdown(ctx)
+	case "journal": // keeps a journal until it is killed
+		if err := leaveJournal(ctx); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
 	case "environ": // prints the trace variables that it was started with
 		for _, name := range traceNames {
 			if v, ok := os.LookupEnv(name); ok {

@@ -30,6 +30,8 @@ type settings struct {
 	exporter   sdktrace.SpanExporter
 	processors []sdktrace.SpanProcessor
 	noExport   bool
+	journal    string // folder; empty for none
+	unfinished bool   // export unfinished spans of dead processes too
 
 	sampler     sdktrace.Sampler
 	ids         sdktrace.IDGenerator

@@ -16,6 +16,11 @@ type Stats struct {
 
 	QueueFull     uint64 // lost because the queue was full (OTEL_BSP_MAX_QUEUE_SIZE)
 	AfterShutdown uint64 // lost because Shutdown's time ran out before their export was tried
+
+	// Of WithJournal.
+	Unjournaled uint64 // starts and ends of spans that the journal had no room for; they are exported all the same
+	Recovered   uint64 // spans of dead processes that were exported
+	Interrupted uint64 // spans of dead processes that had not ended, and were left out
 }
 
 // Lost is the number of ended spans that did not arrive.
@@ -29,5 +34,10 @@ func (t *Tracer) Stats() Stats {
 	if t == nil || t.batch == nil {
 		return Stats{}
 	}
-	return t.batch.stats()
+	s := t.batch.stats()
+	if t.journal != nil {
+		s.Unjournaled = t.journal.Writer.Stats().Lost
+		s.Recovered, s.Interrupted = t.journal.recovered.Load(), t.journal.interrupted.Load()
+	}
+	return s
 }

@@ -26,6 +26,7 @@ type Tracer struct {
 	tracer            trace.Tracer
 	provider          *sdktrace.TracerProvider
 	batch             *batcher
+	journal           *journaled // nil without
 	pipeline          *pipeline
 	propagators       propagation.TextMapPropagator
 	predict           prediction
