@@ -13,6 +13,10 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+
+	"forkspan.dev/forkspan/genai/genaihttp"
 )
 
 // contender is one way from the client to the server.
@@ -88,16 +92,20 @@ func (c *contender) resident() int64 {
 	return total
 }
 
-// serveBare is the least that a proxy in Go can be.
-func serveBare(listen, upstream string) error {
+// serveBare is the least that a proxy in Go can be. With the middleware it is what a gateway of a user's own is.
+func serveBare(listen, upstream string, middleware bool) error {
 	u, err := target(upstream)
 	if err != nil {
 		return err
 	}
-	return http.ListenAndServe(listen, &httputil.ReverseProxy{
+	var h http.Handler = &httputil.ReverseProxy{
 		Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(u) },
 		FlushInterval: -1,
 		Transport:     &http.Transport{MaxIdleConnsPerHost: 1024, DisableCompression: true},
 		ErrorLog:      log.New(io.Discard, "", 0),
-	})
+	}
+	if middleware {
+		h = genaihttp.Handler(h, genaihttp.WithTracerProvider(sdktrace.NewTracerProvider()))
+	}
+	return http.ListenAndServe(listen, h)
 }

@@ -1,5 +1,6 @@
-// Command proxy measures what a proxy in front of an LLM server adds: none, a bare httputil.ReverseProxy, `forkspan proxy`, and
-// rivals named by flag, in turn, so that a machine that changes its speed changes it for all of them.
+// Command proxy measures what a proxy in front of an LLM server adds: none, a bare httputil.ReverseProxy, the same behind the
+// middleware, `forkspan proxy`, and rivals named by flag, in turn, so that a machine that changes its speed changes it for all
+// of them.
 //
 //	go build -o /tmp/forkspan ../cmd/forkspan
 //	go run ./proxy --forkspan /tmp/forkspan --rival nginx=http://127.0.0.1:18080,$(cat nginx.pid) hop cut chunks leave
@@ -33,8 +34,8 @@ type settings struct {
 func main() {
 	log.SetFlags(0)
 	log.SetPrefix("proxy: ")
-	if len(os.Args) == 4 && os.Args[1] == "bare" {
-		log.Fatal(serveBare(os.Args[2], os.Args[3]))
+	if len(os.Args) == 4 && (os.Args[1] == "bare" || os.Args[1] == "middleware") {
+		log.Fatal(serveBare(os.Args[2], os.Args[3], os.Args[1] == "middleware"))
 	}
 	var s settings
 	binary := flag.String("forkspan", "", "the forkspan binary")
@@ -72,7 +73,12 @@ func run(binary, address string, rivals []*contender, s settings, names []string
 		return err
 	}
 	defer bare.stop()
-	contenders := []*contender{{name: "direct", url: direct}, bare}
+	behind, err := start("the same behind the middleware", self, "middleware", "127.0.0.1:18003", direct)
+	if err != nil {
+		return err
+	}
+	defer behind.stop()
+	contenders := []*contender{{name: "direct", url: direct}, bare, behind}
 	if binary != "" {
 		folder, err := os.MkdirTemp("", "bench-proxy-")
 		if err != nil {
