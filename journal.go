@@ -144,8 +144,8 @@ func (j *journaled) recover(ctx context.Context, s *settings, onError func(error
 		if failed != nil {
 			return errLeft // the others would fail too
 		}
-		if dead.Torn > 0 {
-			onError(fmt.Errorf("recover journal of pid %d: its end is damaged in %d places", dead.PID, dead.Torn))
+		if dead.Damaged > 0 {
+			onError(fmt.Errorf("recover journal of pid %d: %d of its files are damaged", dead.PID, dead.Damaged))
 		}
 		if dead.Unfinished > 0 && !s.unfinished {
 			j.interrupted.Add(uint64(dead.Unfinished))

@@ -59,7 +59,7 @@ type contents struct {
 	journals             []*journal.Journal
 	finished, unfinished []*tracepb.Span
 	requests             []*tracepb.TracesData // of the finished ones
-	torn                 int
+	damaged              int
 }
 
 func readAll(t testing.TB, dir string) contents {
@@ -77,7 +77,7 @@ func readAll(t testing.TB, dir string) contents {
 func (c *contents) add(t testing.TB, j *journal.Journal) {
 	t.Helper()
 	c.journals = append(c.journals, j)
-	c.torn += j.Torn
+	c.damaged += j.Damaged
 	for body := range j.Requests() {
 		data := decode(t, body)
 		c.requests = append(c.requests, data)

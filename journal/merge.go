@@ -28,28 +28,27 @@ type merger struct {
 	last    uint64 // the latest time seen, Unix nanoseconds
 }
 
-// segment takes the records of one segment, up to the first that is not whole, and tells whether there was any such.
-func (m *merger) segment(b []byte) (torn bool) {
+// segment takes the records of one segment, up to the first that is damaged, and tells whether there was any such. A record
+// that was not finished, since its writer lives or because it has died just then, is none.
+func (m *merger) segment(b []byte) (broken bool) {
 	contexts := map[uint32]*origin{}
 	for {
 		r, size, o := parseRecord(b)
 		switch o {
 		case found:
-		case nothing:
-			return !allZero(b)
 		case damaged:
 			return true
 		default:
-			return len(b) > 0 && !allZero(b)
+			return broken
 		}
 		if r.kind == kindContext {
 			if c, ok := parseOrigin(r.payload); ok {
 				contexts[r.context] = c
 			} else {
-				torn = true
+				broken = true
 			}
 		} else if !m.record(r, contexts[r.context]) {
-			torn = true // whole, and yet no span: the writer is to blame
+			broken = true // whole, and yet no span: the writer is to blame
 		}
 		b = b[size:]
 	}

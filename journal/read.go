@@ -24,7 +24,7 @@ type Journal struct {
 
 	Finished   int // spans that have ended and that no exporter has taken
 	Unfinished int // spans that have started only
-	Torn       int // segments in which something is damaged, such as the record that death cut short; 0 while Alive
+	Damaged    int // segments of which a part could not be read; 0 while Alive
 
 	paths                []string
 	finished, unfinished []span
@@ -114,14 +114,14 @@ func read(paths []string, here identity) (*Journal, error) {
 			dead = dead || h.phase == phaseClosed
 			parts = append(parts, part{h, b[records:]})
 		case !ok && dead && !allZero(b):
-			j.Torn++
+			j.Damaged++
 		}
 	}
 	slices.SortStableFunc(parts, func(a, b part) int { return cmp.Compare(a.head.sequence, b.head.sequence) })
 	var m merger
 	for _, p := range parts {
-		if torn := m.segment(p.records); torn && dead {
-			j.Torn++
+		if broken := m.segment(p.records); broken && dead {
+			j.Damaged++
 		}
 	}
 	j.Alive = !dead

@@ -35,7 +35,7 @@ func Recover(ctx context.Context, dir string, take func(*Journal) error) error {
 		if j == nil || j.Alive || err != nil {
 			continue
 		}
-		if j.Finished+j.Unfinished+j.Torn > 0 {
+		if j.Finished+j.Unfinished+j.Damaged > 0 {
 			err = take(j)
 		}
 		if err == nil {

@@ -21,7 +21,9 @@ const importLong = `Put files of spans into the store, each as a run of its own.
 
 A file is OTLP JSON lines, one OTLP JSON document, or OTLP protobuf, each also compressed with gzip; - is standard
 input. The content tells the format, not the name. A damaged part is left out, named on stderr, and the exit status is
-then 1; what lies around it is imported. A file that was imported before is not imported again.`
+then 1; what lies around it is imported. A file that was imported before is not imported again.
+
+A folder is one of journals (forkspan.WithJournal): what dead processes left there becomes one run, and is removed.`
 
 const importExample = `  forkspan import trace.jsonl
   forkspan import *.json.gz --name nightly
@@ -58,7 +60,11 @@ func (a *app) importFiles(ctx context.Context, paths []string, name string) erro
 	defer db.Close()
 	failed := false
 	for _, path := range paths {
-		if err := a.importFile(ctx, db, path, name); err != nil {
+		take := a.importFile
+		if isFolder(path) {
+			take = a.importJournals
+		}
+		if err := take(ctx, db, path, name); err != nil {
 			failed = true
 			a.report(err)
 		}

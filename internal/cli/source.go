@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"forkspan.dev/forkspan/internal/otlp"
@@ -20,8 +19,8 @@ import (
 
 // referenceHelp is part of the help of every command that reads runs.
 const referenceHelp = `A run is named by: nothing or "last" for the latest, -2 for the one before it, a prefix of its id, its --name,
-the id of one of its traces (8 digits or more), or a file of spans (OTLP JSON lines, JSON or protobuf, also
-gzip; - for standard input).`
+the id of one of its traces (8 digits or more), a file of spans (OTLP JSON lines, JSON or protobuf, also
+gzip; - for standard input), or a folder of journals.`
 
 // source is what a user named, with its spans.
 type source struct {
@@ -146,7 +145,7 @@ func looksLikePath(ref string) bool {
 
 func fileExists(path string) bool {
 	info, err := os.Stat(path)
-	return err == nil && !info.IsDir()
+	return err == nil && (!info.IsDir() || hasJournals(path))
 }
 
 var errNothingRecorded = errors.New("nothing is recorded yet")
@@ -182,26 +181,17 @@ func (a *app) openStore(ctx context.Context) (*store.Store, error) {
 // openExisting opens the store for reading: where there is none, that is said and none is made.
 func (a *app) openExisting(ctx context.Context) (*store.Store, error) {
 	path, _ := a.storePath()
-	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+	if _, err := os.Stat(path); noPlace(err) {
 		spare := store.SparePath() // where runs go that may not write to path
-		if a.storeChosen() || canBeMade(path) || !fileExists(spare) {
+		switch {
+		case !a.storeChosen() && fileExists(spare) && !canBeMade(path):
+			a.note("there can be no store at " + path + "; this is the one at " + spare)
+			path = spare
+		case isMissing(path):
 			return nil, nothingRecorded(path)
 		}
-		a.note("there can be no store at " + path + "; this is the one at " + spare)
-		path = spare
 	}
 	return store.Open(ctx, path, store.Options{Notify: a.note})
-}
-
-// canBeMade tells whether we may make a file at path, and the folders to it.
-func canBeMade(path string) bool {
-	folder := filepath.Dir(path)
-	for {
-		if _, err := os.Stat(folder); err == nil || folder == filepath.Dir(folder) {
-			return writableFolder(folder)
-		}
-		folder = filepath.Dir(folder)
-	}
 }
 
 // note tells the user something that is no error.
@@ -293,6 +283,13 @@ func noSpans(verb, path string) error {
 // readFile calls request with each OTLP request of a file, - for standard input. It returns the file's title and what of it
 // could not be read.
 func (a *app) readFile(path string, request func(body []byte) error) (title string, problems []fileProblem, err error) {
+	file := traceFile{request: func(body []byte, _ otlp.Summary) error { return request(body) }}
+	if hasJournals(path) {
+		if err := file.readJournals(path); err != nil {
+			return "", nil, fmt.Errorf("read %s: %w", path, err)
+		}
+		return filepath.Base(path), file.problems, nil
+	}
 	var in io.Reader = a.Stdin
 	title = "standard input"
 	if path != "-" {
@@ -303,7 +300,6 @@ func (a *app) readFile(path string, request func(body []byte) error) (title stri
 		defer f.Close()
 		in, title = f, filepath.Base(path)
 	}
-	file := traceFile{request: func(body []byte, _ otlp.Summary) error { return request(body) }}
 	if err := file.read(in); err != nil {
 		return "", nil, fmt.Errorf("read %s: %w", path, err)
 	}

@@ -30,6 +30,7 @@ import (
 //	blackhole COMMAND ARGS…        run a command with {port} of a socket that accepts and never answers
 //	ask PATH                       GET a path of withport's socket; its port is in the file port
 //	waitfor FILE TEXT              wait until a file has a text in it
+//	leavejournal DIR               die in the middle of a span whose journal is in a folder
 var standIns = map[string]func() error{
 	"otlpchild":  otlpChild,
 	"latechild":  lateChild,
@@ -38,6 +39,8 @@ var standIns = map[string]func() error{
 	"slowserver": slowServer,
 	"ask":        ask,
 	"waitfor":    waitFor,
+
+	"leavejournal": leaveJournal,
 }
 
 // commands are all programs of the scripts.
