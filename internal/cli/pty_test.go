@@ -112,7 +112,7 @@ func TestRunOffersToShowWhatIsStored(t *testing.T) {
 	if out := onTerminal(t, 100, 50, nil, "run", "true"); !strings.Contains(out, offer) {
 		t.Errorf("it does not:\n%s", out)
 	}
-	out := onTerminal(t, 100, 50, []string{"XDG_STATE_HOME=" + os.DevNull}, "run", "true")
+	out := onTerminal(t, 100, 50, []string{"XDG_STATE_HOME=" + os.DevNull, "TMPDIR=" + os.DevNull}, "run", "true")
 	if !strings.Contains(out, "kept in memory") || strings.Contains(out, offer) {
 		t.Errorf("without a store:\n%s", out)
 	}

@@ -22,10 +22,11 @@ func (r *localRun) writeFile(path string) (err error) {
 			err = fmt.Errorf("write %s: %w", path, err)
 		}
 	}()
-	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-		if info.IsDir() {
-			return errors.New("it is a folder")
-		}
+	special, err := isSpecial(path)
+	if err != nil {
+		return err
+	}
+	if special {
 		f, err := os.OpenFile(path, os.O_WRONLY, 0)
 		if err != nil {
 			return bare(err)
@@ -44,6 +45,34 @@ func (r *localRun) writeFile(path string) (err error) {
 		return errors.Join(bare(err), os.Remove(f.Name()))
 	}
 	return nil
+}
+
+// checkOutput tells before the command is started whether writeFile will find a place for the file; "" is no file. After an
+// hour it would be too late. A pipe is not opened: that could wait for its reader.
+func checkOutput(path string) error {
+	if path == "" {
+		return nil
+	}
+	special, err := isSpecial(path)
+	if err == nil && !special {
+		err = bare(tryFolder(filepath.Dir(path)))
+	}
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
+}
+
+// isSpecial tells whether there is something at path that is no regular file. A folder is an error.
+func isSpecial(path string) (bool, error) {
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().IsRegular() {
+		return false, nil
+	}
+	if info.IsDir() {
+		return false, errors.New("it is a folder")
+	}
+	return true, nil
 }
 
 // bare is the cause of an error about a file that its reader knows by another name.

@@ -3,14 +3,11 @@ package cli
 import (
 	"bytes"
 	"context"
-	"errors"
-	"io/fs"
 	"net"
 	"os"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"forkspan.dev/forkspan/internal/commandspan"
@@ -101,8 +98,8 @@ func (r *localRun) open() {
 	}
 	opts := store.Options{Notify: func(message string) { r.note("%s", message) }}
 	st, err := store.Open(context.Background(), path, opts)
-	if err != nil && r.dbPath == "" && (errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS)) {
-		spare, _ := store.DefaultPath(func(string) string { return "" })
+	if noPlace(err) && !r.storeChosen() {
+		spare := store.SparePath()
 		if st2, err2 := store.Open(context.Background(), spare, opts); err2 == nil {
 			r.note("%v: the trace goes to %s", err, spare)
 			st, err = st2, nil

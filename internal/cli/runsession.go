@@ -95,6 +95,9 @@ func (s *session) prepare(condition ready.Condition) error {
 		s.runID = outer.RunID
 		s.rec = newOuterRun(s, outer)
 	} else {
+		if err := checkOutput(s.flags.output); err != nil {
+			return &exitError{status: statusUsage, err: fmt.Errorf("run: %w", err)}
+		}
 		s.rec = newLocalRun(s)
 	}
 	s.extendArguments()
