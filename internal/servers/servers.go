@@ -3,6 +3,7 @@ package servers
 import (
 	"net"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -20,9 +21,13 @@ type Server struct {
 // endpointFlag is the flag of both servers that says where spans go.
 const endpointFlag = "otlp-traces-endpoint"
 
-// Detect recognises the command line argv. hostPort is where the server's spans shall go.
+// Detect recognises the command line argv. hostPort is where the server's spans shall go. A command line that only asks for
+// help or the version starts no server.
 func Detect(argv []string, hostPort string) (Server, bool) {
 	name, rest := identify(argv)
+	if slices.ContainsFunc(rest, isQuestion) {
+		return Server{}, false
+	}
 	flags := parseFlags(rest)
 	switch name {
 	case "vllm":
@@ -42,6 +47,12 @@ func Detect(argv []string, hostPort string) (Server, bool) {
 		return s, true
 	}
 	return Server{}, false
+}
+
+// isQuestion tells whether arg makes a server print something and end. vLLM's help takes a topic.
+func isQuestion(arg string) bool {
+	name, _, _ := strings.Cut(arg, "=")
+	return name == "-h" || name == "--help" || name == "--version"
 }
 
 // identify returns the server that argv starts and the arguments the server sees; an empty name for any other command.
