@@ -43,11 +43,14 @@ func (p *process) tidy() {
 	}
 	retired, plain := p.retired, p.plain || p.spare != nil
 	p.retired = nil
+	p.tidying = true
 	p.mu.Unlock()
 	spare, freed := recycle(retired, p.w.settings.segment, plain)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.keep(spare, freed)
+	p.tidying = false
+	p.tidied.Broadcast()
 }
 
 // prepare makes the spare segment, if there is none.

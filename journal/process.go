@@ -3,6 +3,7 @@ package journal
 import (
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"os"
 	"slices"
 	"sync"
@@ -22,6 +23,8 @@ type process struct {
 	spare    *segment
 	full     []*segment
 	retired  []*segment // full, and nobody needs them: for the background
+	tidying  bool       // the background has some of these in its hands
+	tidied   *sync.Cond // it has no longer
 	sequence uint32     // of cur
 	files    uint32     // made so far
 	size     int64      // bytes of all files
@@ -70,6 +73,7 @@ func newProcess(w *Writer) *process {
 		wake:  make(chan struct{}, 1),
 		stop:  make(chan struct{}),
 	}
+	p.tidied = sync.NewCond(&p.mu)
 	_, _ = rand.Read(p.head.writer[:]) // never fails
 	return p
 }
@@ -112,9 +116,17 @@ func (p *process) put(rec []byte, at *spanContext) (place, error) {
 	if p.ended {
 		return place{}, os.ErrClosed
 	}
-	if p.cur == nil || !p.cur.fits(p.cur.needs(rec, at)) {
-		if err := p.advance(len(rec) + len(at.record)); err != nil {
+	for p.cur == nil || !p.cur.fits(p.cur.needs(rec, at)) {
+		err := p.advance(len(rec) + len(at.record))
+		if errors.Is(err, errFull) && p.tidying {
+			p.tidied.Wait() // there will be room
+			err = nil
+		}
+		if err != nil {
 			return place{}, err
+		}
+		if p.ended {
+			return place{}, os.ErrClosed
 		}
 	}
 	s := p.cur
@@ -179,13 +191,14 @@ func (p *process) advance(need int) error {
 		next.discard()
 		return err
 	}
-	if p.cur != nil {
-		p.cur.seal()
-		p.full = append(p.full, p.cur)
-		p.retire(p.cur)
-	}
+	before := p.cur
 	p.sequence++
 	p.cur = next
+	if before != nil {
+		before.seal()
+		p.full = append(p.full, before)
+		p.retire(before)
+	}
 	return nil
 }
 
@@ -203,10 +216,10 @@ func (p *process) makeNow(need int) (*segment, error) {
 		return s, nil
 	}
 	size, number, err := p.reserve(need)
-	var s *segment
-	if err == nil {
-		s, err = createSegment(p.w.dir, p.head, number, size, p.plain)
+	if err != nil {
+		return nil, err
 	}
+	s, err := createSegment(p.w.dir, p.head, number, size, p.plain)
 	if err != nil {
 		p.size -= int64(size)
 		p.later(err)

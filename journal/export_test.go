@@ -1,0 +1,27 @@
+package journal
+
+// Forked makes w believe that its process was forked.
+func (w *Writer) Forked() {
+	p := w.current.Load()
+	p.mark = &forkMark{pid: -1}
+}
+
+// Segment is a segment file of a writer for tests of the reader.
+func Segment(pid int, boot [16]byte, sequence uint32, records ...[]byte) []byte {
+	h := header{identity: self(), sequence: sequence}
+	h.pid, h.boot = uint32(pid), boot
+	b := h.encode()
+	all := b[:]
+	for _, r := range records {
+		all = append(all, r...)
+	}
+	return all
+}
+
+// Record is a finished record.
+func Record(k byte, context uint32, payload []byte) []byte {
+	return finishRecord(append(beginRecord(nil, kind(k), context), payload...))
+}
+
+// Boot is the boot id of this machine.
+func Boot() [16]byte { return self().boot }
