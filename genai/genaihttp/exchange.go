@@ -36,7 +36,7 @@ type exchange struct {
 
 	req     *genai.Request // nil until the answer begins, and when the request is not recorded here
 	late    bool           // the client had left before the answer began
-	pending piece
+	pending pieces
 }
 
 type exchangeKey struct{}
@@ -95,14 +95,14 @@ func (x *exchange) chunk(p []byte, at time.Time) {
 	if x.req == nil {
 		return
 	}
-	x.pending.flush(x.req)
+	x.pending.settle(x.req)
 	x.pending.put(x.req, p, at)
 }
 
-// settle looks at what has gone out.
+// settle looks at what has gone out, when it is due.
 func (x *exchange) settle() {
 	if x.req != nil {
-		x.pending.flush(x.req)
+		x.pending.settle(x.req)
 	}
 }
 
@@ -215,28 +215,54 @@ func errorType(err error) string {
 	return genai.ErrorTypeUpstreamUnreachable
 }
 
-// piece holds bytes that went out and were not looked at yet.
-type piece struct {
-	data []byte
+// pieces are bytes that have been passed on and not been looked at yet. Several are looked at in one go: by then the recorder
+// of a slow stream has left the processor's caches, and fetching it costs more than reading a token.
+type pieces struct {
+	data  []byte
+	parts []part
+	first [2]part
+}
+
+// part is what went at once.
+type part struct {
+	size int
 	at   time.Time
 }
 
-// maxPiece is the size above which bytes are looked at at once: copying them would cost as much.
-const maxPiece = 64 << 10
+const (
+	// maxPiece is the size above which bytes are looked at at once: copying them would cost as much.
+	maxPiece = 64 << 10
+	// From this many bytes or parts on, they are due.
+	dueBytes = 4 << 10
+	dueParts = 16
+)
 
-// put keeps p for the next flush. What was kept before must be flushed.
-func (c *piece) put(req *genai.Request, p []byte, at time.Time) {
+// put keeps p, which went at a time.
+func (c *pieces) put(req *genai.Request, p []byte, at time.Time) {
 	if len(p) > maxPiece {
+		c.flush(req)
 		req.Chunk(p, at)
 		return
 	}
-	c.data, c.at = append(c.data[:0], p...), at
+	if c.parts == nil {
+		c.parts = c.first[:0]
+	}
+	c.data, c.parts = append(c.data, p...), append(c.parts, part{len(p), at})
+}
+
+// settle looks at what is kept if it is due.
+func (c *pieces) settle(req *genai.Request) {
+	if len(c.data) >= dueBytes || len(c.parts) >= dueParts {
+		c.flush(req)
+	}
 }
 
 // flush looks at what is kept.
-func (c *piece) flush(req *genai.Request) {
-	if len(c.data) > 0 {
-		req.Chunk(c.data, c.at)
-		c.data = c.data[:0]
+func (c *pieces) flush(req *genai.Request) {
+	data := c.data
+	for _, p := range c.parts {
+		req.Chunk(data[:p.size], p.at)
+		data = data[p.size:]
 	}
+	c.data, c.parts = c.data[:0], c.parts[:0]
 }

@@ -15,13 +15,13 @@ type responseBody struct {
 	left int64 // what is still to come, when the length is known; else negative
 
 	mu      sync.Mutex // Close may be called while a Read waits
-	pending piece
+	pending pieces
 	last    error // came with the last bytes, and is due at the next Read
 	ended   bool
 }
 
-// Read passes bytes on. What the last Read passed on is looked at first: it has gone its way meanwhile. So has the end: it
-// never comes along with bytes.
+// Read passes bytes on. What earlier Reads passed on is looked at first: it has gone its way meanwhile. So has the end: it never
+// comes along with bytes.
 func (b *responseBody) Read(p []byte) (int, error) {
 	if err := b.settle(); err != nil {
 		return 0, err
@@ -49,7 +49,7 @@ func (b *responseBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// settle looks at what has been passed on, and returns the error that came with it.
+// settle looks at what has been passed on, when it is due, and returns the error that came with it.
 func (b *responseBody) settle() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -58,7 +58,7 @@ func (b *responseBody) settle() error {
 	case b.last != nil:
 		b.end(b.last)
 	case b.c.req != nil:
-		b.pending.flush(b.c.req)
+		b.pending.settle(b.c.req)
 	}
 	return b.last
 }
@@ -91,6 +91,6 @@ func (b *responseBody) end(err error) {
 	if b.c.req != nil {
 		b.pending.flush(b.c.req)
 	}
-	b.pending.data = nil
+	b.pending = pieces{}
 	b.c.end(err)
 }
