@@ -3,8 +3,9 @@
 //
 // What a command can notice of us: it is not the leader of its process group, its parent is ours rather than the
 // shell's, and on Linux its orphans are adopted by us (see [Command].NoSubreaper). Standard input, output and error are
-// our own descriptors, further descriptors we inherited reach it, as do the signal mask, the resource limits and, as far
-// as the Go runtime leaves them to be seen (HUP, INT, TSTP, TTIN, TTOU, CONT), the signals ignored at our start.
+// our own descriptors, further descriptors we inherited reach it, as do the resource limits and, as far as the Go runtime
+// leaves them to be seen, the signals ignored (HUP, INT, TSTP, TTIN, TTOU, CONT) and blocked at our start (all but those
+// that end a Go program or that its runtime uses: HUP, INT, QUIT, TERM, ABRT, CHLD, URG, PROF and those of faults).
 //
 // If we are killed with SIGKILL the command runs on, as a child of the next subreaper or of init.
 //

@@ -2,6 +2,7 @@ package supervise
 
 import (
 	"os"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -133,6 +134,25 @@ func TestSignalMaskIsInherited(t *testing.T) {
 		if line := s.line(); !strings.Contains(string(own), "\n"+line+"\n") {
 			t.Errorf("the command has %s, we have\n%s", line, own)
 		}
+	}
+	s.exits(0)
+}
+
+// The Go runtime unblocks the signals that end a program before we can see to it.
+func TestBlockedSignals(t *testing.T) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var set, before unix.Sigset_t
+	for _, sig := range []syscall.Signal{unix.SIGUSR1, unix.SIGTERM} {
+		set.Val[0] |= 1 << (sig - 1)
+	}
+	if err := unix.PthreadSigmask(unix.SIG_BLOCK, &set, &before); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.PthreadSigmask(unix.SIG_SETMASK, &before, nil)
+	s := supervise(t, "sed", "-n", "/SigBlk/w /dev/fd/3", "/proc/self/status") // some shells unblock signals
+	if got, want := strings.TrimSpace(strings.TrimPrefix(s.line(), "SigBlk:")), maskOf(unix.SIGUSR1); got != want {
+		t.Errorf("blocked in the command: %s, want %s", got, want)
 	}
 	s.exits(0)
 }

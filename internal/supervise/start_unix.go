@@ -60,8 +60,8 @@ func (p *Process) start(cmd Command) error {
 	return nil
 }
 
-// forkExec starts file with our descriptors, process group, signal mask and limits. A text that the kernel does not take
-// for a program runs under /bin/sh.
+// forkExec starts file with our descriptors, process group and limits, and the signal mask as the Go runtime has left it. A
+// text that the kernel does not take for a program runs under /bin/sh.
 func forkExec(cmd Command, file string, env []string) (int, error) {
 	argv := slices.Concat([]string{cmd.Path}, cmd.Args)
 	attr := &syscall.ProcAttr{
