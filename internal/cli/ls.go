@@ -160,7 +160,9 @@ func listRun(ctx context.Context, db *store.Store, run store.Run, budget *int64)
 		l.duration = end.Sub(run.Start).Nanoseconds()
 	}
 	if l.spans > *budget {
-		return l, nil
+		twice, err := beginningsOfWholes(ctx, db, run.ID)
+		l.spans -= twice
+		return l, err
 	}
 	*budget -= l.spans
 	src, err := loadRun(ctx, db, run)
@@ -170,6 +172,41 @@ func listRun(ctx context.Context, db *store.Store, run store.Run, budget *int64)
 	t := timeline.Build(src.spans, src.timelineOptions())
 	l.spans, l.requests = int64(t.Spans), t.Requests
 	return l, nil
+}
+
+// beginningsOfWholes is how many spans of a run the summaries count twice: a forkspan stores that a command has begun and later
+// its whole span. Only those requests are read.
+func beginningsOfWholes(ctx context.Context, db *store.Store, run string) (twice int64, err error) {
+	begun := map[otlp.TraceID]bool{}
+	spans, err := decodeAll(db.Matching(ctx, run, func(sum *otlp.Summary) bool {
+		if len(sum.Processes) > 0 {
+			return false
+		}
+		ours := false
+		for _, t := range sum.Traces {
+			if t.End == 0 {
+				begun[t.TraceID] = true
+			}
+			ours = ours || begun[t.TraceID]
+		}
+		return ours
+	}))
+	if err != nil {
+		return 0, fmt.Errorf("read run %s: %w", run, err)
+	}
+	type key struct {
+		trace otlp.TraceID
+		span  otlp.SpanID
+	}
+	seen := make(map[key]bool, len(spans))
+	for i := range spans {
+		k := key{spans[i].TraceID, spans[i].SpanID}
+		if seen[k] {
+			twice++
+		}
+		seen[k] = true
+	}
+	return twice, nil
 }
 
 func runsTable(runs []listedRun, now time.Time) *table {

@@ -26,7 +26,7 @@ type TraceInfo struct {
 func (s *Store) Traces(ctx context.Context, run string) ([]TraceInfo, error) {
 	places := make(map[otlp.TraceID]int)
 	var traces []TraceInfo
-	err := s.summaries(ctx, run, func(sum *otlp.Summary) {
+	err := s.summaries(ctx, run, func(_ int64, sum *otlp.Summary) {
 		for i := range sum.Traces {
 			t := &sum.Traces[i]
 			at, known := places[t.TraceID]
@@ -64,7 +64,7 @@ func (t *TraceInfo) add(share *otlp.TraceSummary) {
 func (s *Store) Processes(ctx context.Context, run string) ([]otlp.ProcessSummary, error) {
 	places := make(map[otlp.ProcessSummary]int)
 	var processes []otlp.ProcessSummary
-	err := s.summaries(ctx, run, func(sum *otlp.Summary) {
+	err := s.summaries(ctx, run, func(_ int64, sum *otlp.Summary) {
 		for _, p := range sum.Processes {
 			spans := p.Spans
 			p.Spans = 0
@@ -83,8 +83,26 @@ func (s *Store) Processes(ctx context.Context, run string) ([]otlp.ProcessSummar
 	return processes, nil
 }
 
-// summaries calls fn with the summary of each request of a run, of all requests for "", in order of arrival.
-func (s *Store) summaries(ctx context.Context, run string, fn func(*otlp.Summary)) error {
+// Matching yields the requests of a run whose summary match takes, in order of arrival. match is called for all of them before
+// the first is read.
+func (s *Store) Matching(ctx context.Context, run string, match func(*otlp.Summary) bool) iter.Seq2[Request, error] {
+	return func(yield func(Request, error) bool) {
+		var rows []int64
+		err := s.summaries(ctx, run, func(id int64, sum *otlp.Summary) {
+			if match(sum) {
+				rows = append(rows, id)
+			}
+		})
+		if err != nil {
+			yield(Request{}, err)
+			return
+		}
+		s.yieldRows(ctx, "read requests", rows, yield)
+	}
+}
+
+// summaries calls fn with the id and the summary of each request of a run, of all requests for "", in order of arrival.
+func (s *Store) summaries(ctx context.Context, run string, fn func(id int64, sum *otlp.Summary)) error {
 	query := "SELECT id, summary FROM request WHERE run = ?2 AND id > ?1 ORDER BY id LIMIT ?3"
 	if run == "" {
 		query = "SELECT id, summary FROM request WHERE ?2 = '' AND id > ?1 ORDER BY id LIMIT ?3"
@@ -102,7 +120,7 @@ func (s *Store) summaries(ctx context.Context, run string, fn func(*otlp.Summary
 				b, _ := columns[1].([]byte)
 				sum, err := decodeSummary(b)
 				if err == nil {
-					fn(&sum)
+					fn(after, &sum)
 				}
 				return err
 			}, after, run, int64(rows))
@@ -131,20 +149,25 @@ func (s *Store) Trace(ctx context.Context, id otlp.TraceID) iter.Seq2[Request, e
 			yield(Request{}, explain("find trace", err))
 			return
 		}
-		for _, row := range rows {
-			if err := ctx.Err(); err != nil {
-				yield(Request{}, fmt.Errorf("read trace: %w", err))
+		s.yieldRows(ctx, "read trace", rows, yield)
+	}
+}
+
+// yieldRows yields the requests with the given ids; doing is for errors.
+func (s *Store) yieldRows(ctx context.Context, doing string, rows []int64, yield func(Request, error) bool) {
+	for _, row := range rows {
+		if err := ctx.Err(); err != nil {
+			yield(Request{}, fmt.Errorf("%s: %w", doing, err))
+			return
+		}
+		page, err := s.requests("SELECT id, run, received, body FROM request WHERE id = ?", row)
+		if err != nil {
+			yield(Request{}, explain(doing, err))
+			return
+		}
+		for _, r := range page { // none when the request was removed since
+			if !yield(r, nil) {
 				return
-			}
-			page, err := s.requests("SELECT id, run, received, body FROM request WHERE id = ?", row)
-			if err != nil {
-				yield(Request{}, explain("read trace", err))
-				return
-			}
-			for _, r := range page { // none when the request was removed since
-				if !yield(r, nil) {
-					return
-				}
 			}
 		}
 	}
