@@ -18,6 +18,7 @@ import (
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
 )
 
@@ -350,4 +351,26 @@ func ExampleTracer_Stats() {
 	// Output:
 	// 1 started, 1 unfinished, 0 lost
 	// Load model
+}
+
+func ExampleWithJournal() {
+	dir, err := os.MkdirTemp("", "journal")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	ctx := context.Background()
+	exporter := tracetest.NewInMemoryExporter()
+	tr, err := forkspan.Init(ctx, "engine", forkspan.WithExporter(exporter), forkspan.WithJournal(dir))
+	if err != nil {
+		fmt.Println(err)
+	}
+	_, span := forkspan.Start(ctx, "Load model")
+	during, _ := os.ReadDir(dir)
+	forkspan.End(span, nil)
+	_ = tr.Shutdown(ctx)
+	after, _ := os.ReadDir(dir)
+	fmt.Println(len(during), len(after))
+	// Output: 1 0
 }

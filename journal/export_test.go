@@ -25,3 +25,26 @@ func Record(k byte, context uint32, payload []byte) []byte {
 
 // Boot is the boot id of this machine.
 func Boot() [16]byte { return self().boot }
+
+// WithStart changes the process start in a segment's header.
+func WithStart(segment []byte, start uint64) []byte {
+	h, _, _ := parseHeader(segment)
+	h.start = start
+	b := h.encode()
+	return append(b[:], segment[headerSize:]...)
+}
+
+// WithNamespace changes the pid namespace in a segment's header.
+func WithNamespace(segment []byte, inode uint64) []byte {
+	h, _, _ := parseHeader(segment)
+	h.namespace = inode
+	b := h.encode()
+	return append(b[:], segment[headerSize:]...)
+}
+
+// ReadSegment reads a segment of a dead writer.
+func ReadSegment(b []byte) *Journal {
+	var j Journal
+	j.fill([][]byte{b}, true)
+	return &j
+}

@@ -26,6 +26,7 @@ const roleVar = "FORKSPAN_TEST_ROLE"
 var roles = map[string]func(args []string) error{}
 
 func TestMain(m *testing.M) {
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(error) {})) // the SDK reports exports that tests let fail
 	if role := os.Getenv(roleVar); role != "" {
 		if err := roles[role](os.Args[1:]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -33,7 +34,6 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(error) {})) // the SDK reports exports that tests let fail
 	goleak.VerifyTestMain(m)
 }
 

@@ -92,45 +92,57 @@ func read(paths []string, here identity) (*Journal, error) {
 	j := &Journal{PID: pidOf(filepath.Base(paths[0])), paths: paths}
 	// Whether the writer lives has to be known first: after its death nothing is added.
 	dead := writerIsDead(paths, here, j.PID)
-	type part struct {
-		head    header
-		records []byte
-	}
-	var parts []part
+	var segments [][]byte
 	var errs []error
 	for _, path := range paths {
 		b, err := os.ReadFile(path)
-		if err != nil {
-			if !errors.Is(err, fs.ErrNotExist) { // a live writer removes segments
-				errs = append(errs, fmt.Errorf("read journal: %w", err))
-			}
-			continue
-		}
-		h, records, ok := parseHeader(b)
 		switch {
+		case errors.Is(err, fs.ErrNotExist): // a live writer removes segments
+		case err != nil:
+			errs = append(errs, fmt.Errorf("read journal: %w", err))
 		case isNewer(b):
 			errs = append(errs, fmt.Errorf("read journal: %s is of a newer format than this program knows", path))
+		default:
+			segments = append(segments, b)
+		}
+	}
+	j.fill(segments, dead)
+	return j, errors.Join(errs...)
+}
+
+// fill takes the spans of segments, which come in any order.
+func (j *Journal) fill(segments [][]byte, dead bool) {
+	type part struct {
+		sequence uint32
+		records  []byte
+	}
+	var parts []part
+	broken := 0
+	for _, b := range segments {
+		h, records, ok := parseHeader(b)
+		switch {
 		case ok && h.sequence > 0:
 			dead = dead || h.phase == phaseClosed
-			parts = append(parts, part{h, b[records:]})
-		case !ok && dead && !allZero(b):
-			j.Damaged++
+			parts = append(parts, part{h.sequence, b[records:]})
+		case !ok && !allZero(b):
+			broken++
 		}
 	}
-	slices.SortStableFunc(parts, func(a, b part) int { return cmp.Compare(a.head.sequence, b.head.sequence) })
+	slices.SortStableFunc(parts, func(a, b part) int { return cmp.Compare(a.sequence, b.sequence) })
 	var m merger
 	for _, p := range parts {
-		if broken := m.segment(p.records); broken && dead {
-			j.Damaged++
+		if m.segment(p.records) {
+			broken++
 		}
 	}
-	j.Alive = !dead
+	if j.Alive = !dead; dead {
+		j.Damaged = broken
+	}
 	j.finished, j.unfinished = m.result()
 	j.Finished, j.Unfinished = len(j.finished), len(j.unfinished)
 	if m.last > 0 {
 		j.LastSign = time.Unix(0, int64(m.last))
 	}
-	return j, errors.Join(errs...)
 }
 
 // writerIsDead tells whether the writer of these segments is gone, from the first header that can be read, else from the pid.

@@ -1,0 +1,175 @@
+package journal_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"syscall"
+	"testing"
+
+	"forkspan.dev/forkspan/journal"
+	"golang.org/x/sys/unix"
+)
+
+func init() {
+	roles["full disk"] = fullDisk
+	roles["fork"] = forkWithin
+}
+
+// play starts a child in a role and returns what went wrong.
+func play(role string, attr *syscall.SysProcAttr, args ...string) error {
+	cmd := exec.Command(os.Args[0], args...)
+	cmd.Env = append(os.Environ(), roleVar+"="+role)
+	cmd.SysProcAttr = attr
+	out, err := cmd.CombinedOutput()
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+		return fmt.Errorf("%w: %s", err, out)
+	} else if err != nil {
+		return fmt.Errorf("%w: %w", errNotStarted, err)
+	}
+	return nil
+}
+
+var errNotStarted = errors.New("child not started")
+
+// A child gets a mount namespace of its own, so that what it mounts is gone with it; a user who may not mount becomes root in
+// a user namespace for that. Without namespaces (in a container) it makes do with a limit on the size of files.
+func TestFullDisk(t *testing.T) {
+	for _, writes := range []string{"mapped", "plain"} {
+		attr := &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
+		if os.Getuid() != 0 {
+			attr.Cloneflags |= syscall.CLONE_NEWUSER
+			attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
+			attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
+		}
+		err := play("full disk", attr, t.TempDir(), writes)
+		if errors.Is(err, errNotStarted) {
+			err = play("full disk", nil, t.TempDir(), writes, "no mounts")
+		}
+		if err != nil {
+			t.Errorf("%s: %v", writes, err)
+		}
+	}
+}
+
+// fullDisk records more spans than there is room for. The program goes on, what was written can be read, what was not is
+// counted, and there is a journal again when there is room.
+func fullDisk(args []string) error {
+	dir := args[0]
+	opts := []journal.Option{journal.WithSegmentSize(256 << 10)}
+	if args[1] == "plain" {
+		opts = append(opts, journal.WithPlainWrites())
+	}
+	makeRoom := func() error { return os.Remove(filepath.Join(dir, "ballast")) }
+	if len(args) == 2 {
+		if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+			return err
+		}
+		if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=2m"); err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, "ballast"), make([]byte, 1<<20), 0o600); err != nil {
+			return err
+		}
+	} else {
+		signal.Ignore(syscall.SIGXFSZ)
+		limit := unix.Rlimit{Cur: 128 << 10, Max: unix.RLIM_INFINITY} // only plain writes come so far
+		opts = append(opts, journal.WithPlainWrites())
+		if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &limit); err != nil {
+			return err
+		}
+		makeRoom = func() error {
+			limit.Cur = unix.RLIM_INFINITY
+			return unix.Setrlimit(unix.RLIMIT_FSIZE, &limit)
+		}
+	}
+	w, err := journal.Create(filepath.Join(dir, "journal"), opts...)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = w.Shutdown(context.Background()) }()
+	tracer := provider(w).Tracer("s")
+	const spans = 5000
+	for range spans {
+		record(tracer, strings.Repeat("x", 300))
+	}
+	full := w.Stats()
+	if full.Lost == 0 || full.Started+full.Ended+full.Lost != 2*spans || w.Err() == nil {
+		return fmt.Errorf("stats %+v: %v", full, w.Err())
+	}
+	if err := expect(dir, full.Ended); err != nil {
+		return err
+	}
+	if err := makeRoom(); err != nil {
+		return err
+	}
+	for w.Stats().Ended == full.Ended { // it does not try with every span
+		record(tracer, "room")
+	}
+	return expect(dir, w.Stats().Ended)
+}
+
+// expect wants so many finished spans in the journal.
+func expect(dir string, want uint64) error {
+	finished := 0
+	for j, err := range journal.All(filepath.Join(dir, "journal")) {
+		if err != nil {
+			return err
+		}
+		finished += j.Finished
+	}
+	if uint64(finished) != want {
+		return fmt.Errorf("%d spans are there, %d were written", finished, want)
+	}
+	return nil
+}
+
+// A real fork, without exec: the parent's journal is not touched by the child, which has one of its own.
+func TestFork(t *testing.T) {
+	dir := t.TempDir()
+	if err := play("fork", nil, dir); err != nil {
+		t.Fatal(err)
+	}
+	got := readAll(t, dir)
+	if len(got.journals) != 2 || names(got.finished) != "after before child open open" || len(got.unfinished) != 0 || got.damaged != 0 {
+		t.Errorf("%d journals, finished: %s, unfinished: %s, %d damaged", len(got.journals), names(got.finished),
+			names(got.unfinished), got.damaged)
+	}
+}
+
+// forkWithin forks in the middle of a span. The child ends that span too, and records one; it has this thread only, as a
+// forked child has, which is enough for that.
+func forkWithin(args []string) error {
+	runtime.GOMAXPROCS(1)
+	debug.SetGCPercent(-1) // collecting needs threads that the child does not have
+	runtime.LockOSThread()
+	w, err := journal.Create(args[0])
+	if err != nil {
+		return err
+	}
+	tracer := provider(w).Tracer("s")
+	record(tracer, "before")
+	_, open := tracer.Start(context.Background(), "open")
+	pid, _, errno := syscall.RawSyscall(syscall.SYS_CLONE, uintptr(syscall.SIGCHLD), 0, 0)
+	if errno != 0 {
+		return errno
+	}
+	open.End()
+	if pid == 0 {
+		record(tracer, "child")
+		syscall.RawSyscall(syscall.SYS_EXIT_GROUP, 0, 0, 0)
+	}
+	record(tracer, "after")
+	var status syscall.WaitStatus
+	if _, err := syscall.Wait4(int(pid), &status, 0, nil); err != nil || status != 0 {
+		return fmt.Errorf("child: status %v, %v", status, err)
+	}
+	return nil
+}
