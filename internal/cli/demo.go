@@ -15,6 +15,7 @@ import (
 	"forkspan.dev/forkspan/internal/demo"
 	"forkspan.dev/forkspan/internal/proxy"
 	"forkspan.dev/forkspan/internal/ready"
+	"forkspan.dev/forkspan/internal/supervise"
 )
 
 const demoLong = `Run a made-up model server of several processes and trace it.
@@ -51,7 +52,7 @@ func newDemoProcess(a *app) *cobra.Command {
 		Hidden:             true,
 		DisableFlagParsing: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			program, err := os.Executable()
+			program, err := thisProgram()
 			if err != nil {
 				return err
 			}
@@ -63,10 +64,20 @@ func newDemoProcess(a *app) *cobra.Command {
 	}
 }
 
-func (a *app) demo(ctx context.Context) error {
+// thisProgram is the path that the demo starts its processes from.
+func thisProgram() (string, error) {
 	program, err := os.Executable()
 	if err != nil {
-		return fmt.Errorf("find this program: %w", err)
+		return "", withHint(fmt.Errorf("demo: find the program of forkspan: %w", err),
+			"the demo starts itself several times, for which it needs /proc; forkspan run -- COMMAND does not")
+	}
+	return program, nil
+}
+
+func (a *app) demo(ctx context.Context) error {
+	program, err := thisProgram()
+	if err != nil {
+		return err
 	}
 	users, err := demo.NewUsers()
 	if err != nil {
@@ -93,7 +104,11 @@ func (a *app) demo(ctx context.Context) error {
 		return err
 	}
 	_ = users.Close()
-	if err := <-used; err != nil {
+	err = <-used
+	if outcome.Signal != 0 {
+		supervise.Exit(outcome) // the user has had enough, as the account says
+	}
+	if err != nil {
 		return err
 	}
 	if outcome.Code != statusError {

@@ -301,6 +301,9 @@ func (r *localRun) end(o supervise.Outcome, spans []commandspan.Span) {
 	case r.startup != (otlp.SpanID{}) && r.readyAt.IsZero():
 		how += ", before it was ready"
 	}
+	if r.flags.sample && o.Signal != 0 {
+		r.drawn, left = true, nil // who ends the demo early has seen enough of it; its processes are about to end
+	}
 	r.report(how, left)
 	if r.flags.output != "" {
 		if err := r.writeFile(r.flags.output); err != nil {
