@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -129,6 +130,31 @@ func TestHasEnded(t *testing.T) {
 	}{{span("up", 2), true}, {span("up", 0), false}, {span("upper", 2), false}, {[]byte("up"), false}, {nil, false}} {
 		if got := hasEnded(tt.body, "up"); got != tt.want {
 			t.Errorf("%q: %v", tt.body, got)
+		}
+	}
+}
+
+// A store that has failed gets to know how the run ended, once there is room for it.
+func TestFailedStoreLearnsTheEnd(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "forkspan.db")
+	r := &localRun{record: store.Run{ID: store.NewRunID(), Kind: "run", Start: time.Unix(0, 1)}}
+	for _, path := range []string{path, store.Memory} {
+		st, err := store.Open(t.Context(), path, store.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer st.Close()
+		if err := st.PutRun(t.Context(), r.record); err != nil {
+			t.Fatal(err)
+		}
+		r.stores = append(r.stores, st)
+	}
+	r.record.End, r.record.Exit = time.Unix(0, 9), &store.Exit{Code: 3}
+	r.save()
+	r.saveToFailed()
+	for _, st := range r.stores {
+		if got, err := st.FindRun(t.Context(), r.record.ID); err != nil || got.Exit == nil || got.Exit.Code != 3 {
+			t.Errorf("%s: %+v, %v", st.Path(), got, err)
 		}
 	}
 }

@@ -255,6 +255,14 @@ func (r *localRun) save() {
 	}
 }
 
+// saveToFailed writes the run's row to the stores that failed while it went on. Often there is room for a row where there was
+// none for spans; without it the run would look cut off.
+func (r *localRun) saveToFailed() {
+	for _, st := range r.stores[:max(0, len(r.stores)-1)] {
+		_ = st.PutRun(context.Background(), r.record) // that it has failed was said
+	}
+}
+
 // keep stores spans of our own. Each is counted once: unfinished ones when they end.
 func (r *localRun) keep(body []byte, counted int) {
 	_, sum, _, _, err := otlp.Scan(body)
@@ -313,6 +321,7 @@ func (r *localRun) end(o supervise.Outcome, spans []commandspan.Span) {
 			_ = r.app.report(err)
 		}
 	}
+	r.saveToFailed()
 	for _, st := range r.stores {
 		if err := st.Leave(); err != nil {
 			r.note("%v", err)
