@@ -115,3 +115,35 @@ func ExampleAll() {
 	}
 	// Output: true true 1 <nil>
 }
+
+func ExampleTail() {
+	dir, remove := exampleFolder()
+	defer remove()
+	ctx := context.Background()
+	w, err := journal.Create(dir) // in another process, as a rule
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = w.Shutdown(ctx) }()
+	tracer := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(w)).Tracer("engine")
+
+	tail := journal.NewTail(dir)
+	poll := func() {
+		added, err := tail.Poll()
+		if err != nil {
+			fmt.Println(err)
+		}
+		for _, j := range added {
+			fmt.Println(j.Finished, "finished,", j.Unfinished, "started")
+		}
+		_ = tail.Consume() // once the spans are kept elsewhere
+	}
+	_, span := tracer.Start(ctx, "Load model")
+	poll()
+	span.End()
+	poll()
+	// Output:
+	// 0 finished, 1 started
+	// 1 finished, 0 started
+}

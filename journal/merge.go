@@ -29,17 +29,17 @@ type merger struct {
 }
 
 // segment takes the records of one segment, up to the first that is damaged, and tells whether there was any such. A record
-// that was not finished, since its writer lives or because it has died just then, is none.
-func (m *merger) segment(b []byte) (broken bool) {
-	contexts := map[uint32]*origin{}
+// that was not finished, since its writer lives or because it has died just then, is none. It adds to contexts, and returns how
+// many bytes it has taken.
+func (m *merger) segment(b []byte, contexts map[uint32]*origin) (taken int, broken bool) {
 	for {
-		r, size, o := parseRecord(b)
+		r, size, o := parseRecord(b[taken:])
 		switch o {
 		case found:
 		case damaged:
-			return true
+			return taken, true
 		default:
-			return broken
+			return taken, broken
 		}
 		if r.kind == kindContext {
 			if c, ok := parseOrigin(r.payload); ok {
@@ -50,7 +50,7 @@ func (m *merger) segment(b []byte) (broken bool) {
 		} else if !m.record(r, contexts[r.context]) {
 			broken = true // whole, and yet no span: the writer is to blame
 		}
-		b = b[size:]
+		taken += size
 	}
 }
 

@@ -131,10 +131,15 @@ func (j *Journal) fill(segments [][]byte, dead bool) {
 	slices.SortStableFunc(parts, func(a, b part) int { return cmp.Compare(a.sequence, b.sequence) })
 	var m merger
 	for _, p := range parts {
-		if m.segment(p.records) {
+		if _, bad := m.segment(p.records, map[uint32]*origin{}); bad {
 			broken++
 		}
 	}
+	j.take(&m, dead, broken)
+}
+
+// take makes the journal's spans of those in m.
+func (j *Journal) take(m *merger, dead bool, broken int) {
 	if j.Alive = !dead; dead {
 		j.Damaged = broken
 	}
@@ -163,6 +168,10 @@ func readHeader(path string) (header, bool) {
 		return header{}, false
 	}
 	defer f.Close()
+	return headerOf(f)
+}
+
+func headerOf(f *os.File) (header, bool) {
 	b := make([]byte, headerSize)
 	n, _ := f.ReadAt(b, 0)
 	h, _, ok := parseHeader(b[:n])

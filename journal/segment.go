@@ -117,13 +117,13 @@ func (s *segment) consumed() bool {
 	var b [4]byte
 	if s.mem != nil {
 		err := guarded(func() { copy(b[:], s.mem[atConsumed:]) })
-		return err == nil && b != [4]byte{}
+		return err == nil && binary.LittleEndian.Uint32(b[:]) == s.head.sequence
 	}
 	if s.file == nil {
 		return false
 	}
 	_, err := s.file.ReadAt(b[:], atConsumed)
-	return err == nil && b != [4]byte{}
+	return err == nil && binary.LittleEndian.Uint32(b[:]) == s.head.sequence
 }
 
 func (s *segment) write(b []byte, off int) error {

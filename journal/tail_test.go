@@ -1,0 +1,68 @@
+package journal_test
+
+import (
+	"testing"
+
+	"forkspan.dev/forkspan/journal"
+)
+
+// poll returns what a Tail says was added.
+func poll(t *testing.T, tail *journal.Tail) (c contents) {
+	t.Helper()
+	added, err := tail.Poll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, j := range added {
+		c.add(t, j)
+	}
+	return c
+}
+
+func TestTail(t *testing.T) {
+	for _, opts := range [][]journal.Option{nil, {journal.WithPlainWrites()}} {
+		dir := t.TempDir()
+		tail := journal.NewTail(dir)
+		if got := poll(t, tail); got.journals != nil {
+			t.Errorf("got %+v", got)
+		}
+		const most = 64 << 10
+		w := create(t, dir, append(opts, journal.WithSegmentSize(4<<10), journal.WithMaxSize(most))...)
+		tracer := provider(w).Tracer("s")
+		record(tracer, "a")
+		_, open := tracer.Start(t.Context(), "open")
+		if got := poll(t, tail); names(got.finished) != "a" || names(got.unfinished) != "open" || !got.journals[0].Alive {
+			t.Errorf("finished: %s, unfinished: %s", names(got.finished), names(got.unfinished))
+		}
+		if got := poll(t, tail); got.journals != nil {
+			t.Errorf("twice: %+v", got.journals)
+		}
+		// Many times what fits, since what was read is used again.
+		for range 200 {
+			for range 5 {
+				record(tracer, "b")
+			}
+			if got := poll(t, tail); names(got.finished) != "b b b b b" || len(got.unfinished) != 0 {
+				t.Fatalf("finished: %s, unfinished: %s", names(got.finished), names(got.unfinished))
+			}
+			if err := tail.Consume(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		open.End()
+		if s := w.Stats(); s.Lost != 0 || s.Size > most {
+			t.Errorf("stats %+v: %v", s, w.Err())
+		}
+		_ = w.Shutdown(t.Context())
+		got := poll(t, tail)
+		if names(got.finished) != "open" || len(got.unfinished) != 0 || got.journals[0].Alive || got.damaged != 0 {
+			t.Errorf("finished: %s, unfinished: %s", names(got.finished), names(got.unfinished))
+		}
+		if err := got.journals[0].Remove(); err != nil {
+			t.Error(err)
+		}
+		if got := poll(t, tail); got.journals != nil || files(t, dir) != nil {
+			t.Errorf("left: %v", files(t, dir))
+		}
+	}
+}
