@@ -37,7 +37,8 @@ func processStart(pid int) (start uint64, is bool) {
 		return 0, true
 	}
 	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:]) // from field 3; the name before it may hold anything
-	const state, begin = 0, 19                                      // proc_pid_stat(5) counts from 1, and these fields from its third
+	// The manual counts from 1, and these fields from its third.
+	const state, begin = 0, 19
 	if len(fields) <= begin {
 		return 0, true
 	}
