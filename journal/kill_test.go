@@ -240,7 +240,7 @@ func TestKill(t *testing.T) {
 			}
 		}
 		if len(c.journals) != 1 || c.journals[0].Alive || c.damaged != 0 {
-			t.Errorf("journals %+v", c.journals)
+			t.Errorf("%d journals, the first %+v", len(c.journals), *c.journals[0])
 		}
 		if t.Failed() {
 			t.Fatalf("round %d, %s segments of %d bytes", round, mode.name, mode.size)

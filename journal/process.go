@@ -243,7 +243,7 @@ func (p *process) mayPrepare() bool {
 // reserve takes a file's size out of what the process may use, and a number for it.
 func (p *process) reserve(need int) (size int, number uint32, err error) {
 	size = max(p.w.settings.segment, aligned(headerSize+need))
-	if p.size+int64(size) > p.w.settings.max {
+	if p.size+int64(size) > p.w.settings.max || need > mostSegment {
 		return 0, 0, errFull
 	}
 	p.size += int64(size)

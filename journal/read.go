@@ -124,7 +124,7 @@ func (j *Journal) fill(segments [][]byte, dead bool) {
 		case ok && h.sequence > 0:
 			dead = dead || h.phase == phaseClosed
 			parts = append(parts, part{h.sequence, b[records:]})
-		case !ok && !allZero(b):
+		case !ok && len(b) >= headerSize && !allZero(b[:len(magic)]): // zeros: was being prepared
 			broken++
 		}
 	}

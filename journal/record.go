@@ -24,6 +24,7 @@ const (
 	atKind      = 9
 	atContext   = 12
 
+	leastEnd  = 4 // bytes: the flags at a span's end
 	stateDone = 1 // in atState: the record has served its purpose
 )
 
@@ -60,7 +61,7 @@ const (
 	found    outcome = iota
 	nothing          // no record has been finished here
 	damaged          // neither a record nor empty
-	tooShort         // the segment ends
+	tooShort         // the segment ends, perhaps in the middle of a record that its writer did not live to finish
 )
 
 // parseRecord reads the record that b begins with, and returns its size with padding.
@@ -73,14 +74,20 @@ func parseRecord(b []byte) (r record, size int, o outcome) {
 	if length == 0 && sum == 0 {
 		return r, 0, nothing
 	}
-	if length < recordHead-atState || uint64(length) > uint64(len(b)-atState) {
+	if length < recordHead-atState || length > mostSegment {
 		return r, 0, damaged
 	}
 	end := atState + int(length)
+	if end > len(b) {
+		return r, 0, tooShort
+	}
 	var head [recordHead - atLength]byte
 	copy(head[:], b[atLength:])
 	head[atState-atLength] = 0
 	if crc32.Update(crc32.ChecksumIEEE(head[:]), crc32.IEEETable, b[recordHead:end]) != sum {
+		if allZero(b[end-leastEnd:]) {
+			return r, 0, tooShort // a system call that death cut short; spans do not end in zeros
+		}
 		return r, 0, damaged
 	}
 	r = record{

@@ -75,7 +75,16 @@ func (s *segment) writeHeader(sequence uint32) error {
 	s.used = headerSize
 	s.contexts = s.contexts[:0]
 	b := s.head.encode()
-	return s.write(b[:], 0)
+	if s.mem == nil {
+		return s.write(b[:], 0)
+	}
+	return guarded(func() {
+		// Without the first word it is no segment, and with it all of the header is there.
+		first := (*uint64)(unsafe.Pointer(&s.mem[0]))
+		atomic.StoreUint64(first, 0)
+		copy(s.mem[atVersion:], b[atVersion:])
+		atomic.StoreUint64(first, binary.NativeEndian.Uint64(b[:]))
+	})
 }
 
 // fits tells whether n bytes of records find room.
