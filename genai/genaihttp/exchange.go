@@ -31,8 +31,9 @@ type exchange struct {
 	// whole is set by that Transport when it has seen the answer's last event.
 	whole atomic.Bool
 
-	body body
-	w    writer
+	body   body
+	duplex bool // the body may still be read while the answer is written, over HTTP/1
+	w      writer
 
 	req     *genai.Request // nil until the answer begins, and when the request is not recorded here
 	late    bool           // the client had left before the answer began

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"sync"
+	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/propagation"
@@ -61,7 +62,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength < 0 || r.ContentLength > maxBody {
 			// Else an answer that comes before the body's end closes the body, and the server upstream is cut off. HTTP/2 needs
 			// no such thing, and a writer that is not net/http's may not know it.
-			_ = http.NewResponseController(w).EnableFullDuplex()
+			x.duplex = http.NewResponseController(w).EnableFullDuplex() == nil && r.ProtoMajor == 1
 		}
 		x.body.reset(r.Body, r.ContentLength)
 		in.Body = &x.body
@@ -81,7 +82,23 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}()
 	h.next.ServeHTTP(x.w.expose(), in)
+	x.leaveBody()
 	returned = true
+}
+
+// lingerTime is how long a client that has its answer may go on sending before the connection is closed. Closing it at once
+// could take the answer's end away from the client; net/http waits as long.
+const lingerTime = 500 * time.Millisecond
+
+// leaveBody ends the reading of a body that is still on its way when the answer is complete. In full duplex net/http would take
+// what is left of it for the next request if a Read, by the transport of a reverse proxy, were under way now.
+func (x *exchange) leaveBody() {
+	if !x.duplex || x.body.over.Load() {
+		return
+	}
+	_ = x.w.FlushError()
+	_ = http.NewResponseController(x.w.ResponseWriter).SetReadDeadline(time.Now().Add(lingerTime))
+	_ = x.body.Close()
 }
 
 // reads reports whether the request has a body that is to be read ahead. The bodies of upgraded connections are not.

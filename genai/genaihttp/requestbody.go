@@ -22,6 +22,7 @@ type body struct {
 	src    io.ReadCloser
 	length int64 // of the whole body; -1: not known
 
+	over   atomic.Bool // the body has ended
 	filled atomic.Bool // ahead is complete
 	ahead  []byte      // what was read ahead; not changed once filled
 
@@ -94,6 +95,7 @@ func (b *body) take(p []byte) int {
 		err = io.ErrUnexpectedEOF
 	}
 	b.end = err
+	b.over.Store(err == io.EOF)
 	return n
 }
 

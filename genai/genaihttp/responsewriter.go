@@ -40,6 +40,9 @@ func (w *writer) begin(status int) {
 	if w.status == 0 {
 		w.status = status
 		w.x.answer(status, w.Header())
+		if w.x.duplex && !w.x.body.over.Load() {
+			w.Header().Set("Connection", "close") // net/http says so by itself only where it is not in full duplex
+		}
 	}
 }
 
