@@ -1,8 +1,10 @@
 package supervise
 
 import (
+	"fmt"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -114,7 +116,13 @@ func TestIgnoredAtStart(t *testing.T) {
 			s := superviseAs(t, "shell", script, "sh", "-c", `grep SigIgn /proc/self/status >&3; exec cat`)
 			mask := strings.TrimSpace(strings.TrimPrefix(s.line(), "SigIgn:"))
 			n := unix.SignalNum("SIG" + sig)
-			if got, want := mask, maskOf(n); got != want {
+			ignored, err := strconv.ParseUint(mask, 16, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			// glibc's posix_spawn, as in make, leaves its internal signals ignored in what it starts, here this test.
+			ignored &^= 0b11 << (32 - 1)
+			if got, want := fmt.Sprintf("%016x", ignored), maskOf(n); got != want {
 				t.Errorf("ignored in the command: %s, want %s", got, want)
 			}
 			s.kill(n)
