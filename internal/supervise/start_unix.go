@@ -45,11 +45,9 @@ func (p *Process) start(cmd Command) error {
 	p.adopt(!cmd.NoSubreaper)
 	// PIPE is asked for twice: it must not end us when p.signals is stopped.
 	signal.Notify(p.wake, unix.SIGCHLD, unix.SIGPIPE)
-	p.listen(1, lastStandard)
+	p.listen()
 	p.started = time.Now()
 	p.pid, err = forkExec(cmd, file, env)
-	// Go takes 10 to 50 µs for each. Nobody sends a real-time signal to a command that has only just been started.
-	p.listen(lastStandard+1, lastSignal)
 	if err != nil {
 		signal.Stop(p.wake)
 		signal.Stop(p.signals)

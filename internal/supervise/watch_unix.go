@@ -225,14 +225,11 @@ func foreground() int {
 	return group
 }
 
-// lastStandard is the last signal that is no real-time signal, on every system.
-const lastStandard = syscall.Signal(31)
-
-// listen asks for the signals from first to last. One that was ignored at our start is not asked for, so that it stays
+// listen asks for all signals that are passed on. One that was ignored at our start is not asked for, so that it stays
 // ignored, for the command too.
-func (p *Process) listen(first, last syscall.Signal) {
+func (p *Process) listen() {
 	var wanted []os.Signal
-	for sig := first; sig <= last; sig++ {
+	for sig := syscall.Signal(1); sig <= lastSignal; sig++ {
 		switch sig {
 		case unix.SIGKILL, unix.SIGSTOP, unix.SIGCHLD, unix.SIGURG, unix.SIGTTIN, unix.SIGTTOU:
 			continue
