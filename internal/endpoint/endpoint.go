@@ -255,7 +255,8 @@ func (e Endpoint) URL() *url.URL {
 		}
 	}
 	u.Host = e.HostPort(def)
-	if parsed, err := url.Parse(e.Path); err == nil && e.Path != "" && !strings.HasPrefix(e.Path, "//") {
+	// A host in front: a path that begins with two slashes would be read as one.
+	if parsed, err := url.Parse("http://h" + e.Path); err == nil {
 		u.Path, u.RawPath = parsed.Path, parsed.RawPath
 	} else {
 		u.Path, _ = url.PathUnescape(e.Path)

@@ -171,7 +171,7 @@ func TestBelowBase(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
 		"h:4317", "http://h:4317/v1/traces?x=1#f", "https://[::1]:4318/a%2Fb", "grpcs://h", "//h:1", "unix:///s",
-		"http://u:p@h:1", "[fe80::1%eth0]:4317", "dns:4317", "::1", "http://h:0", "HTTP://H", "http://h//x", "h:1/..//x",
+		"http://u:p@h:1", "[fe80::1%eth0]:4317", "dns:4317", "::1", "http://h:0", "HTTP://H", "http://h//x", "h:1/..//x", "http://h//!",
 	} {
 		f.Add(seed)
 	}

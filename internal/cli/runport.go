@@ -1,0 +1,112 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"slices"
+	"time"
+
+	"forkspan.dev/forkspan/internal/commandspan"
+	"forkspan.dev/forkspan/internal/otlp"
+	"forkspan.dev/forkspan/internal/receive"
+)
+
+// listenLoopback listens at the first of the addresses that there is. The error is that of the first.
+func listenLoopback(addresses ...string) (net.Listener, error) {
+	var first error
+	for _, address := range addresses {
+		l, err := net.Listen("tcp", address)
+		if err == nil {
+			return l, nil
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return nil, first
+}
+
+// listen takes the port. A machine without IPv4 has a loopback address too.
+func (r *localRun) listen() {
+	l, err := listenLoopback("127.0.0.1:0", "[::1]:0")
+	if err != nil {
+		r.note("no port for the spans of the command: %v", err)
+		return
+	}
+	r.address = l.Addr().String()
+	r.server = receive.New(r)
+	r.served = make(chan struct{})
+	go func() {
+		defer close(r.served)
+		if err := r.server.Serve(l); err != nil {
+			r.note("receive spans: %v", err)
+		}
+	}()
+}
+
+// Append stores a request of the command's processes. The sender is answered when it is committed.
+func (r *localRun) Append(ctx context.Context, body []byte, sum otlp.Summary) error {
+	select {
+	case <-r.opened:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if commandspan.Made(body, sum) {
+		sum.Processes = nil // by a forkspan further down, about its command
+	}
+	if err := r.put(ctx, body, sum); err != nil {
+		return err
+	}
+	r.counts.add(sum)
+	if r.forward != nil && hasFinished(sum) {
+		r.forward.SendSampled(body, sum.Spans)
+	}
+	if r.awaitedSpan != "" && hasEnded(body, r.awaitedSpan) {
+		select {
+		case r.awaited <- time.Now():
+		default:
+		}
+	}
+	return nil
+}
+
+// hasFinished tells whether any span of a request has ended. The beginnings that a forkspan further down sends are not for
+// other backends, which would take them for whole spans.
+func hasFinished(sum otlp.Summary) bool {
+	return slices.ContainsFunc(sum.Traces, func(t otlp.TraceSummary) bool { return t.End != 0 })
+}
+
+// hasEnded tells whether a finished span of that name is in a request.
+func hasEnded(body []byte, name string) bool {
+	if !bytes.Contains(body, []byte(name)) {
+		return false
+	}
+	spans, err := otlp.Decode(body)
+	if err != nil {
+		return false
+	}
+	for i := range spans {
+		if spans[i].Name == name && spans[i].End != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *localRun) hostPort() string { return r.address }
+
+// closePatience is how long requests under way have to finish at the end.
+const closePatience = time.Second
+
+func (r *localRun) closePort() {
+	if r.server == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), closePatience)
+	defer cancel()
+	_ = r.server.Shutdown(ctx) // what was cut off is its sender's to count
+	<-r.served
+	stats := r.server.Stats()
+	r.counts.drop("malformed", int(stats.Rejected))
+}
