@@ -29,8 +29,10 @@ func (s *Store) removeRun(ctx context.Context, run string) error {
 		return err
 	}
 	return s.change(func(c *conn) error {
-		if _, _, err := c.exec("DELETE FROM derived WHERE run = ?", run); err != nil {
-			return err
+		for _, table := range []string{"derived", "process"} {
+			if _, _, err := c.exec("DELETE FROM "+table+" WHERE run = ?", run); err != nil {
+				return err
+			}
 		}
 		_, _, err := c.exec("DELETE FROM run WHERE id = ?", run)
 		return err

@@ -29,6 +29,7 @@ type Run struct {
 	BootID   string    // of the machine, so that PID can be trusted
 	Exit     *Exit     // nil until it ends
 	Account  Account
+	Journal  string // folder of its processes' journals; empty when there is none or nothing is left in it
 }
 
 // Exit is how a run's command ended.
@@ -80,10 +81,11 @@ func (s *Store) PutRun(ctx context.Context, run Run) error {
 		exit = string(b)
 	}
 	const query = `INSERT OR REPLACE INTO run (id, kind, name, command, trace_id, span_id, parent_id, start, ready, "end", pid,
-		boot_id, exit, account) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+		boot_id, exit, account, journal) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 	err = s.change(func(c *conn) error {
 		_, _, err := c.exec(query, run.ID, run.Kind, run.Name, string(command), run.TraceID[:], run.SpanID[:], run.ParentID[:],
-			unixNano(run.Start), unixNano(run.Ready), unixNano(run.End), int64(run.PID), run.BootID, exit, string(account))
+			unixNano(run.Start), unixNano(run.Ready), unixNano(run.End), int64(run.PID), run.BootID, exit, string(account),
+			run.Journal)
 		return err
 	})
 	if err != nil {
@@ -107,7 +109,8 @@ func fromUnixNano(n int64) time.Time {
 	return time.Unix(0, n)
 }
 
-const runColumns = `id, kind, name, command, trace_id, span_id, parent_id, start, ready, "end", pid, boot_id, exit, account`
+const runColumns = `id, kind, name, command, trace_id, span_id, parent_id, start, ready, "end", pid, boot_id, exit, account,
+	journal`
 
 // scanRun turns the columns of runColumns into a Run.
 func scanRun(v []driver.Value) (Run, error) {
@@ -129,6 +132,7 @@ func scanRun(v []driver.Value) (Run, error) {
 	r.BootID, _ = v[11].(string)
 	exit, exited := v[12].(string)
 	account, _ := v[13].(string)
+	r.Journal, _ = v[14].(string)
 	if exited {
 		r.Exit = &Exit{}
 		if err := json.Unmarshal([]byte(exit), r.Exit); err != nil {

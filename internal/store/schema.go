@@ -29,6 +29,10 @@ var migrations = []string{
 		run TEXT NOT NULL, kind TEXT NOT NULL, low INTEGER NOT NULL, high INTEGER NOT NULL, requests INTEGER NOT NULL,
 		items INTEGER NOT NULL, data BLOB NOT NULL);
 	CREATE INDEX derived_run ON derived (run, kind, high);`,
+	`ALTER TABLE run ADD COLUMN journal TEXT NOT NULL DEFAULT '';
+	CREATE TABLE process (
+		run TEXT NOT NULL, pid INTEGER NOT NULL, start INTEGER NOT NULL, facts TEXT NOT NULL,
+		PRIMARY KEY (run, pid, start)) WITHOUT ROWID;`,
 }
 
 // errForeign says that the file is somebody else's database.

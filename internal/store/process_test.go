@@ -1,0 +1,42 @@
+package store
+
+import (
+	"reflect"
+	"testing"
+	"time"
+
+	"forkspan.dev/forkspan/internal/otlp"
+	"forkspan.dev/forkspan/internal/proctree"
+)
+
+func TestProcessesOfARun(t *testing.T) {
+	st, err := Open(t.Context(), Memory, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	early := Process{
+		Process: proctree.Process{
+			ID: proctree.ID{PID: 9, Start: 100}, Program: "worker", Args: []string{"worker", "--rank=0"},
+			Started: time.Unix(5, 7).UTC(), Exited: true, Code: -1, Signal: 9,
+		},
+		FirstSpan: time.Unix(6, 0).UTC(), Spans: 3, Senders: []otlp.ProcessSummary{{Service: "worker", PID: 9}},
+	}
+	late := Process{Process: proctree.Process{ID: proctree.ID{PID: 2, Start: 200}, Parent: early.ID}, Silent: true}
+	if err := st.PutProcesses(t.Context(), "R", []Process{late, {Process: proctree.Process{ID: early.ID}}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := st.PutProcesses(t.Context(), "R", []Process{early}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := st.Tree(t.Context(), "R")
+	if err != nil || !reflect.DeepEqual(got, []Process{early, late}) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if err := st.Remove(t.Context(), "R"); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := st.Tree(t.Context(), "R"); err != nil || len(got) != 0 {
+		t.Errorf("after removal: %+v, %v", got, err)
+	}
+}
