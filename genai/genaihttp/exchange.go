@@ -57,7 +57,7 @@ func (x *exchange) record() {
 		return
 	}
 	host, port := hostPort(x.r.Host)
-	x.req = x.h.recorder.NewRequest(adopt(x.ctx, x.span), genai.RequestInfo{
+	x.req = x.h.recorder.NewRequest(x.ctx, genai.RequestInfo{
 		Method:        x.r.Method,
 		Path:          x.r.URL.Path,
 		Header:        x.r.Header,
@@ -65,6 +65,7 @@ func (x *exchange) record() {
 		ServerAddress: host,
 		ServerPort:    port,
 		Received:      x.received,
+		Span:          x.span,
 	})
 }
 

@@ -40,7 +40,7 @@ func Handler(next http.Handler, opts ...Option) http.Handler {
 		config: c,
 		next:   next,
 		recorder: genai.NewRecorder(append(c.genai[:len(c.genai):len(c.genai)],
-			genai.WithTracerProvider(adopter{TracerProvider: c.provider}), genai.WithSpanKind(trace.SpanKindServer))...),
+			genai.WithTracerProvider(c.provider), genai.WithSpanKind(trace.SpanKindServer))...),
 	}
 }
 
