@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"forkspan.dev/forkspan/internal/commandspan"
 	"forkspan.dev/forkspan/internal/otlp"
 	"forkspan.dev/forkspan/internal/receive"
 )
@@ -45,30 +44,9 @@ func (r *localRun) listen() {
 	}()
 }
 
-// Append stores a request of the command's processes. The sender is answered when it is committed.
+// Append stores a request that came over the port. The sender is answered when it is committed.
 func (r *localRun) Append(ctx context.Context, body []byte, sum otlp.Summary) error {
-	select {
-	case <-r.opened:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	if commandspan.Made(body, sum) {
-		sum.Processes = nil // by a forkspan further down, about its command
-	}
-	if err := r.put(ctx, body, sum); err != nil {
-		return err
-	}
-	r.counts.add(sum)
-	if r.forward != nil && hasFinished(sum) {
-		r.forward.SendSampled(body, sum.Spans)
-	}
-	if r.awaitedSpan != "" && hasEnded(body, r.awaitedSpan) {
-		select {
-		case r.awaited <- time.Now():
-		default:
-		}
-	}
-	return nil
+	return r.take(ctx, origin{}, body, sum)
 }
 
 // hasFinished tells whether any span of a request has ended. The beginnings that a forkspan further down sends are not for

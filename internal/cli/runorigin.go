@@ -1,0 +1,44 @@
+package cli
+
+import (
+	"context"
+	"net"
+	"time"
+
+	"forkspan.dev/forkspan/internal/commandspan"
+	"forkspan.dev/forkspan/internal/otlp"
+	"forkspan.dev/forkspan/internal/proctree"
+)
+
+// origin is where a request of a run came from. At most one of its members is set; neither is for our own spans.
+type origin struct {
+	process proctree.ID // that wrote the journal it was in
+	peer    net.Addr    // the other end of the connection that it came over
+}
+
+// take stores a request of the command's processes and hands it on. When it returns without error, the request is committed.
+// It is safe for concurrent use.
+func (r *localRun) take(ctx context.Context, _ origin, body []byte, sum otlp.Summary) error {
+	select {
+	case <-r.opened:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if commandspan.Made(body, sum) {
+		sum.Processes = nil // by a forkspan further down, about its command
+	}
+	if err := r.put(ctx, body, sum); err != nil {
+		return err
+	}
+	r.counts.add(sum)
+	if r.forward != nil && hasFinished(sum) {
+		r.forward.SendSampled(body, sum.Spans)
+	}
+	if r.awaitedSpan != "" && hasEnded(body, r.awaitedSpan) {
+		select {
+		case r.awaited <- time.Now():
+		default:
+		}
+	}
+	return nil
+}
