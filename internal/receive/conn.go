@@ -1,12 +1,15 @@
 package receive
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
 	"sync"
 	"syscall"
 	"time"
+
+	"google.golang.org/grpc/peer"
 )
 
 // http2Preface starts every HTTP/2 connection without TLS (RFC 9113, section 3.4). No method of HTTP/1 starts like it, so its
@@ -152,3 +155,18 @@ func (q *queue) Close() error {
 
 // Addr implements [net.Listener].
 func (q *queue) Addr() net.Addr { return q.addr }
+
+// connKey is the key of a request's connection in its context.
+type connKey struct{}
+
+// Conn returns the addresses of the connection that a request came on, ours and the sender's, from the context that a [Sink]
+// gets; nil when ctx is another. They are the same values for all requests of a connection, and others for the next one.
+func Conn(ctx context.Context) (local, remote net.Addr) {
+	if c, ok := ctx.Value(connKey{}).(net.Conn); ok {
+		return c.LocalAddr(), c.RemoteAddr()
+	}
+	if p, ok := peer.FromContext(ctx); ok {
+		return p.LocalAddr, p.Addr
+	}
+	return nil, nil
+}

@@ -1,12 +1,14 @@
 package receive
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log"
 	"mime"
+	"net"
 	"net/http"
 	"slices"
 	"strconv"
@@ -34,6 +36,7 @@ func (s *Server) newHTTP() *http.Server {
 	}
 	return &http.Server{
 		Handler:           mux,
+		ConnContext:       func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) },
 		ReadHeaderTimeout: helloTimeout,
 		ReadTimeout:       requestTimeout,
 		WriteTimeout:      2 * requestTimeout,
