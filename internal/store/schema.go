@@ -33,6 +33,30 @@ var migrations = []string{
 	CREATE TABLE process (
 		run TEXT NOT NULL, pid INTEGER NOT NULL, start INTEGER NOT NULL, facts TEXT NOT NULL,
 		PRIMARY KEY (run, pid, start)) WITHOUT ROWID;`,
+	`CREATE TABLE open_span (
+		span_id BLOB NOT NULL, trace_id BLOB NOT NULL, started INTEGER NOT NULL, ended INTEGER NOT NULL, state BLOB NOT NULL,
+		PRIMARY KEY (span_id, trace_id)) WITHOUT ROWID;`,
+	`CREATE TABLE forward_target (
+		id INTEGER PRIMARY KEY, protocol TEXT NOT NULL, address TEXT NOT NULL, needs TEXT NOT NULL,
+		UNIQUE (protocol, address));
+	CREATE TABLE forward_route (
+		id INTEGER PRIMARY KEY AUTOINCREMENT, target INTEGER NOT NULL, run TEXT NOT NULL, position INTEGER NOT NULL,
+		ahead TEXT NOT NULL DEFAULT '[]', options TEXT NOT NULL, sent INTEGER NOT NULL DEFAULT 0,
+		rejected INTEGER NOT NULL DEFAULT 0, removed INTEGER NOT NULL DEFAULT 0, error TEXT NOT NULL DEFAULT '',
+		failed INTEGER NOT NULL DEFAULT 0, UNIQUE (target, run));
+	CREATE INDEX forward_route_run ON forward_route (run);
+	CREATE TABLE forward_dead (
+		id INTEGER PRIMARY KEY AUTOINCREMENT, route INTEGER NOT NULL, spans INTEGER NOT NULL, reason TEXT NOT NULL,
+		access INTEGER NOT NULL, time INTEGER NOT NULL, body BLOB NOT NULL);
+	CREATE INDEX forward_dead_route ON forward_dead (route);
+	CREATE TRIGGER request_unsent AFTER DELETE ON request
+	WHEN EXISTS (SELECT 1 FROM forward_route WHERE run = OLD.run AND position < OLD.id)
+	BEGIN UPDATE forward_route SET removed = removed + 1 WHERE run = OLD.run AND position < OLD.id; END;
+	CREATE TRIGGER run_forwarded AFTER DELETE ON run
+	BEGIN
+		DELETE FROM forward_dead WHERE route IN (SELECT id FROM forward_route WHERE run = OLD.id);
+		DELETE FROM forward_route WHERE run = OLD.id AND removed = 0;
+	END;`,
 }
 
 // errForeign says that the file is somebody else's database.

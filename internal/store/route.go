@@ -1,0 +1,309 @@
+package store
+
+import (
+	"context"
+	"database/sql/driver"
+	"encoding/json"
+	"fmt"
+	"math"
+	"time"
+)
+
+// Target is a backend that requests are forwarded to. It holds no secrets.
+type Target struct {
+	Protocol string   // grpc, http/protobuf or http/json
+	Address  string   // without user, password and query
+	Needs    []string // what sending there takes beside the address: "header api-key", "client certificate"
+}
+
+// Route is the way of one run's requests to one target. All of them up to Position have been settled: sent, or kept as dead
+// letters; and those in Ahead.
+type Route struct {
+	ID       int64
+	Target   Target
+	Run      string // "" for the requests without a run
+	Position int64
+	Ahead    []int64 // ascending
+	Options  string  // as the forwarder wrote them
+	Sent     int64   // spans that the target has taken
+	Rejected int64   // spans that it turned down when it took the others
+	Removed  int64   // requests that were removed from the store before they were sent
+	Error    string  // the last one; empty after a success
+	Failed   time.Time
+}
+
+// DeadLetter is a request, or a part of one, that a target has refused for good.
+type DeadLetter struct {
+	ID     int64
+	Route  int64
+	Spans  int64
+	Reason string
+	Access bool // refused for who sent it, not for what it is: with other credentials it may be taken
+	Time   time.Time
+	Body   []byte // protobuf of an ExportTraceServiceRequest
+}
+
+// Settlement is what has become of some requests of a route since the last one.
+type Settlement struct {
+	Position int64
+	Ahead    []int64
+	Sent     int64 // more
+	Rejected int64 // more
+	Error    string
+	Dead     []DeadLetter // new ones; those with an ID are replaced
+	Revived  []int64      // ids of dead letters that are none any more
+}
+
+const routeColumns = `r.id, t.protocol, t.address, t.needs, r.run, r.position, r.ahead, r.options, r.sent, r.rejected,
+	r.removed, r.error, r.failed`
+
+const routeTables = " FROM forward_route AS r JOIN forward_target AS t ON t.id = r.target "
+
+func scanRoute(v []driver.Value) (Route, error) {
+	var r Route
+	r.ID, _ = v[0].(int64)
+	r.Target.Protocol, _ = v[1].(string)
+	r.Target.Address, _ = v[2].(string)
+	needs, _ := v[3].(string)
+	r.Run, _ = v[4].(string)
+	r.Position, _ = v[5].(int64)
+	ahead, _ := v[6].(string)
+	r.Options, _ = v[7].(string)
+	r.Sent, _ = v[8].(int64)
+	r.Rejected, _ = v[9].(int64)
+	r.Removed, _ = v[10].(int64)
+	r.Error, _ = v[11].(string)
+	failed, _ := v[12].(int64)
+	r.Failed = fromUnixNano(failed)
+	if err := json.Unmarshal([]byte(needs), &r.Target.Needs); err != nil {
+		return r, fmt.Errorf("read target %s: %w", r.Target.Address, err)
+	}
+	if err := json.Unmarshal([]byte(ahead), &r.Ahead); err != nil {
+		return r, fmt.Errorf("read route %d: %w", r.ID, err)
+	}
+	return r, nil
+}
+
+// list is the stored form of a list; never null.
+func list[T any](items []T) string {
+	if len(items) == 0 {
+		return "[]"
+	}
+	b, _ := json.Marshal(items) // numbers and strings only
+	return string(b)
+}
+
+// PutRoute returns the route of a run to a target, which it begins where there is none: with the run's first request, or for
+// the requests without a run with those that come from now on. What the target needs and the route's options are replaced.
+func (s *Store) PutRoute(ctx context.Context, run string, target Target, options string) (route Route, err error) {
+	if err := ctx.Err(); err != nil {
+		return route, fmt.Errorf("store route: %w", err)
+	}
+	err = s.change(func(c *conn) error {
+		return c.transaction(func() error {
+			const putTarget = `INSERT INTO forward_target (protocol, address, needs) VALUES (?, ?, ?)
+				ON CONFLICT (protocol, address) DO UPDATE SET needs = excluded.needs`
+			if _, _, err := c.exec(putTarget, target.Protocol, target.Address, list(target.Needs)); err != nil {
+				return err
+			}
+			const putRoute = `INSERT INTO forward_route (target, run, position, options)
+				SELECT id, ?1, iif(?1 = '', (SELECT coalesce(max(id), 0) FROM request), 0), ?2 FROM forward_target
+				WHERE protocol = ?3 AND address = ?4
+				ON CONFLICT (target, run) DO UPDATE SET options = excluded.options`
+			if _, _, err := c.exec(putRoute, run, options, target.Protocol, target.Address); err != nil {
+				return err
+			}
+			const query = "SELECT " + routeColumns + routeTables + "WHERE r.run = ? AND t.protocol = ? AND t.address = ?"
+			return c.query(query, func(columns []driver.Value) (err error) {
+				route, err = scanRoute(columns)
+				return err
+			}, run, target.Protocol, target.Address)
+		})
+	})
+	if err != nil {
+		return route, explain("store route", err)
+	}
+	return route, nil
+}
+
+// Routes returns all routes, the oldest first.
+func (s *Store) Routes(ctx context.Context) ([]Route, error) {
+	return s.routes(ctx, "")
+}
+
+// Route returns a route as it is now; ErrNotFound when its run was removed.
+func (s *Store) Route(ctx context.Context, id int64) (Route, error) {
+	routes, err := s.routes(ctx, "WHERE r.id = ?", id)
+	if err != nil || len(routes) > 0 {
+		return append(routes, Route{})[0], err
+	}
+	return Route{}, fmt.Errorf("route %d: %w", id, ErrNotFound)
+}
+
+// WaitingRoutes returns the routes of which requests wait, or dead letters that other credentials may revive, the oldest first.
+func (s *Store) WaitingRoutes(ctx context.Context) ([]Route, error) {
+	return s.routes(ctx, `WHERE EXISTS (SELECT 1 FROM request WHERE request.run = r.run AND request.id > r.position)
+		OR EXISTS (SELECT 1 FROM forward_dead WHERE route = r.id AND access)`)
+}
+
+func (s *Store) routes(ctx context.Context, where string, args ...any) (routes []Route, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("read routes: %w", err)
+	}
+	err = s.change(func(c *conn) error { // few rows: no connection is opened for them
+		return c.query("SELECT "+routeColumns+routeTables+where+" ORDER BY r.id", func(columns []driver.Value) error {
+			r, err := scanRoute(columns)
+			routes = append(routes, r)
+			return err
+		}, args...)
+	})
+	if err != nil {
+		return nil, explain("read routes", err)
+	}
+	return routes, nil
+}
+
+// Settle writes down in one transaction what has become of requests of a route. Who calls it holds the route's lock.
+func (s *Store) Settle(ctx context.Context, route int64, done *Settlement) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("store what was forwarded: %w", err)
+	}
+	now := time.Now().UnixNano()
+	err := s.change(func(c *conn) error {
+		return c.transaction(func() error {
+			const update = `UPDATE forward_route SET position = max(position, ?), ahead = ?, sent = sent + ?,
+				rejected = rejected + ?, error = ?5, failed = iif(?5 = '', failed, ?6) WHERE id = ?7`
+			_, _, err := c.exec(update, done.Position, list(done.Ahead), done.Sent, done.Rejected, done.Error, now, route)
+			if err != nil {
+				return err
+			}
+			for _, id := range done.Revived {
+				if _, _, err := c.exec("DELETE FROM forward_dead WHERE id = ?", id); err != nil {
+					return err
+				}
+			}
+			for i := range done.Dead {
+				d := &done.Dead[i]
+				var id any // a new one
+				if d.ID != 0 {
+					id = d.ID
+				}
+				const put = `INSERT OR REPLACE INTO forward_dead (id, route, spans, reason, access, time, body)
+					VALUES (?, ?, ?, ?, ?, ?, ?)`
+				body := encoder().EncodeAll(d.Body, nil)
+				if _, _, err := c.exec(put, id, route, d.Spans, d.Reason, d.Access, now, body); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return explain("store what was forwarded", err)
+	}
+	return nil
+}
+
+// DeadLetters returns the dead letters of a route, the oldest first, after the one with id after: as many as have about
+// 4 MiB, with their bodies; route 0 is all routes, all letters, and no bodies.
+func (s *Store) DeadLetters(ctx context.Context, route, after int64) (letters []DeadLetter, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("read dead letters: %w", err)
+	}
+	query := "SELECT id, route, spans, reason, access, time, body FROM forward_dead WHERE route = ?1 AND id > ?2 ORDER BY id"
+	if route == 0 {
+		query = "SELECT id, route, spans, reason, access, time, NULL FROM forward_dead WHERE ?1 = 0 AND id > ?2 ORDER BY id"
+	}
+	size := 0
+	err = s.read(func(c *conn) error {
+		return c.query(query, func(v []driver.Value) error {
+			var d DeadLetter
+			d.ID, _ = v[0].(int64)
+			d.Route, _ = v[1].(int64)
+			d.Spans, _ = v[2].(int64)
+			d.Reason, _ = v[3].(string)
+			access, _ := v[4].(int64)
+			d.Access = access != 0
+			at, _ := v[5].(int64)
+			d.Time = fromUnixNano(at)
+			if compressed, _ := v[6].([]byte); len(compressed) > 0 {
+				var err error
+				if d.Body, err = decoder().DecodeAll(compressed, nil); err != nil {
+					return fmt.Errorf("read dead letter %d: %w: %w", d.ID, errDamaged, err)
+				}
+			}
+			letters = append(letters, d)
+			if size += len(d.Body); size >= pageBytes {
+				return errStop
+			}
+			return nil
+		}, route, after)
+	})
+	if err != nil {
+		return nil, explain("read dead letters", err)
+	}
+	return letters, nil
+}
+
+// RequestsAfter returns the requests of a run that follow the one with id after, in order of arrival: as many as have about
+// 4 MiB, none when there are no more.
+func (s *Store) RequestsAfter(ctx context.Context, run string, after int64) ([]Request, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("read requests: %w", err)
+	}
+	const query = "SELECT id, run, received, body FROM request WHERE run = ? AND id > ? ORDER BY id LIMIT ?"
+	page, err := s.requests(query, run, after, int64(pageRows))
+	if err != nil {
+		return nil, explain("read requests", err)
+	}
+	return page, nil
+}
+
+// maxUnsent bounds how many requests Unsent looks at.
+const maxUnsent = 1 << 14
+
+// Unsent counts the requests of a route that are not settled, and their spans, of which those that have only begun do not
+// count. Of more than 16,384 requests the rest is estimated.
+func (s *Store) Unsent(ctx context.Context, r Route) (requests, spans int64, err error) {
+	if err := ctx.Err(); err != nil {
+		return 0, 0, fmt.Errorf("count what waits: %w", err)
+	}
+	ahead := make(map[int64]bool, len(r.Ahead))
+	for _, id := range r.Ahead {
+		ahead[id] = true
+	}
+	const query = "SELECT id, summary FROM request WHERE run = ? AND id > ? ORDER BY id LIMIT ?"
+	var seen int64
+	err = s.change(func(c *conn) error { // mostly few rows: no connection is opened for them
+		err := c.query(query, func(columns []driver.Value) error {
+			id, _ := columns[0].(int64)
+			b, _ := columns[1].([]byte)
+			seen++
+			if ahead[id] {
+				return nil
+			}
+			sum, err := decodeSummary(b)
+			if err != nil {
+				return err
+			}
+			requests++
+			for i := range sum.Traces {
+				if sum.Traces[i].End != 0 {
+					spans += int64(sum.Traces[i].Spans)
+				}
+			}
+			return nil
+		}, r.Run, r.Position, int64(maxUnsent))
+		if err != nil || seen < maxUnsent {
+			return err
+		}
+		all, err := c.integer("SELECT count(*) FROM request WHERE run = ? AND id > ?", r.Run, r.Position)
+		spans = int64(math.Round(float64(spans) * float64(all) / float64(seen)))
+		requests += all - seen
+		return err
+	})
+	if err != nil {
+		return 0, 0, explain("count what waits", err)
+	}
+	return requests, spans, nil
+}
