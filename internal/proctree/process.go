@@ -4,15 +4,17 @@ import "time"
 
 // ID names one process of this boot of the machine: pids are used again, a pid with its start is not.
 type ID struct {
-	PID   int    `json:"pid"`
-	Start uint64 `json:"start"` // clock ticks since boot: field 22 of /proc/PID/stat; 0 where it is not known
+	PID int `json:"pid"`
+	// Start is in clock ticks since boot, field 22 of /proc/PID/stat; 0 where it is not known. For a process that ended
+	// before that could be read it is reckoned from the kernel's event, and may be one tick more.
+	Start uint64 `json:"start"`
 }
 
 // Process is what is known of one process. Times are on the wall clock; the zero time is one that is not known.
 type Process struct {
 	ID
 	Parent  ID       `json:"parent"`         // who started it, not who adopted it; zero when not known
-	Program string   `json:"program"`        // what the kernel calls it: at most 15 bytes, of its last exec
+	Program string   `json:"program"`        // what the kernel calls it: at most 15 bytes, as last seen
 	Args    []string `json:"args,omitempty"` // of its last exec that was seen; nil when it had ended before they could be read. Not scrubbed
 
 	Started time.Time `json:"started,omitzero"`
@@ -24,15 +26,17 @@ type Process struct {
 	Signal    int  `json:"signal,omitempty"`
 	OOMKilled bool `json:"oomKilled,omitempty"` // the kernel says that it killed it for want of memory
 
-	User   time.Duration `json:"user,omitempty"` // CPU time, nanoseconds, as last seen
+	User   time.Duration `json:"user,omitempty"` // CPU time of its own, not its children's; nanoseconds, as last seen
 	System time.Duration `json:"system,omitempty"`
 	MaxRSS int64         `json:"maxRSS,omitempty"` // peak resident memory in bytes, as last seen; 0 when never seen
 }
 
 // Coverage is how completely a tree was watched.
 type Coverage struct {
-	Events bool          `json:"events"`           // the kernel told of every process; else they were looked for
-	Step   time.Duration `json:"step,omitempty"`   // without events: a process that lived no longer than this may have been missed
-	Forks  int64         `json:"forks,omitempty"`  // how many processes the machine has started meanwhile; 0 when not known
-	Missed int64         `json:"missed,omitempty"` // events that the kernel says it dropped
+	Unwatched bool          `json:"unwatched,omitempty"` // this system's processes cannot be watched: only the root is known
+	Events    bool          `json:"events"`              // the kernel told of every process; else they were looked for
+	Step      time.Duration `json:"step,omitempty"`      // without events: a process that lived no longer than this may have been missed
+	Forks     int64         `json:"forks,omitempty"`     // how many processes and threads the machine has started meanwhile; 0 when not known
+	Missed    int64         `json:"missed,omitempty"`    // how often the kernel says that it dropped events
+	Beyond    int64         `json:"beyond,omitempty"`    // processes seen and not remembered, as there were too many
 }

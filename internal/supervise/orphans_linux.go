@@ -46,11 +46,11 @@ func (p *Process) reapOrphans() (none bool) {
 		case err != nil || pid == 0:
 			return len(p.others) > 0 && len(p.adopted()) == 0
 		case p.isOrphan(pid), p.others[pid] && os.Getpid() == 1:
-			_, _ = syscall.Wait4(pid, nil, syscall.WNOHANG, nil)
+			p.reap(pid)
 		default: // not ours to take, and it hides those behind it
 			for _, pid := range children(os.Getpid()) {
 				if p.isOrphan(pid) {
-					_, _ = syscall.Wait4(pid, nil, syscall.WNOHANG, nil)
+					p.reap(pid)
 				}
 			}
 			return len(p.others) > 0 && len(p.adopted()) == 0
@@ -58,19 +58,64 @@ func (p *Process) reapOrphans() (none bool) {
 	}
 }
 
+// reap takes the status of a child if it has ended.
+func (p *Process) reap(pid int) {
+	p.tellEnd(pid)
+	_, _ = syscall.Wait4(pid, nil, syscall.WNOHANG, nil)
+}
+
+// tellEnd tells whoever wants to know how a child ended, if it has, and leaves it as it is. The caller holds family.
+func (p *Process) tellEnd(pid int) {
+	if p.reaped == nil {
+		return
+	}
+	var info childInfo
+	var usage unix.Rusage
+	const options = unix.WEXITED | unix.WNOHANG | unix.WNOWAIT
+	err := unix.Waitid(unix.P_PID, pid, info.siginfo(), options, &usage)
+	if err != nil || int(info.pid) != pid {
+		return
+	}
+	// The status in the form of wait: an exit code in the second byte, or a signal in the first.
+	status := syscall.WaitStatus(info.status & 0xff << 8)
+	switch info.head[2] { // the code
+	case cldKilled:
+		status = syscall.WaitStatus(info.status & 0x7f)
+	case cldDumped:
+		status = syscall.WaitStatus(info.status&0x7f | 0x80)
+	}
+	p.reaped(pid, status, (*syscall.Rusage)(unsafe.Pointer(&usage))) // the same structure of the kernel's
+}
+
+// tellEnded tells nothing: tellEnd has.
+func (p *Process) tellEnded(syscall.WaitStatus, *syscall.Rusage) {}
+
+// Codes of waitid for a child that has ended by a signal.
+const (
+	cldKilled = 2
+	cldDumped = 3
+)
+
+// childInfo is the kernel's siginfo about a child. From the pid on it is a union, which on 64-bit systems is aligned to
+// 8. The first three are signal, error and code (on MIPS in another order).
+type childInfo struct {
+	head   [3]int32
+	_      int32
+	pid    int32
+	uid    int32
+	status int32
+	rest   [25]int32
+}
+
+func (i *childInfo) siginfo() *unix.Siginfo { return (*unix.Siginfo)(unsafe.Pointer(i)) }
+
 // isOrphan tells whether a child of ours is one that we have adopted.
 func (p *Process) isOrphan(pid int) bool { return !p.others[pid] && !family.commands[pid] }
 
 // zombie finds a child that has ended and leaves it as it is; 0 when all of them live.
 func zombie() (int, error) {
-	// The kernel's siginfo about a child. Its pid is the first of a union, which on 64-bit systems is aligned to 8.
-	var info struct {
-		head [3]int32
-		_    int32
-		pid  int32
-		rest [27]int32
-	}
-	err := unix.Waitid(unix.P_ALL, 0, (*unix.Siginfo)(unsafe.Pointer(&info)), unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
+	var info childInfo
+	err := unix.Waitid(unix.P_ALL, 0, info.siginfo(), unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
 	return int(info.pid), err
 }
 

@@ -19,6 +19,10 @@ type Command struct {
 	Stdin, Stdout, Stderr *os.File
 	// NoSubreaper leaves the command's orphans to whom they would go without us. Its descendants are then not known.
 	NoSubreaper bool
+	// Reaped, if not nil, is told how the command and each adopted orphan ended, in one call at a time. On Linux that is
+	// before another process can have the pid. The use is with that of the children that were waited for. It must be
+	// quick, and must not call methods of the Process. Windows does not call it.
+	Reaped func(pid int, status syscall.WaitStatus, usage *syscall.Rusage)
 }
 
 // StartError is a command that could not be started.
@@ -53,6 +57,7 @@ type Process struct {
 	started time.Time
 	done    chan struct{}
 	outcome Outcome // written before done is closed
+	reaped  func(pid int, status syscall.WaitStatus, usage *syscall.Rusage)
 
 	alone       chan struct{} // closed when the command has ended and nothing it started is left, or known
 	interrupted chan struct{} // see Interrupted
@@ -69,7 +74,7 @@ type Process struct {
 // A subreaper's orphans look like children that were started by the program itself: one that supervises must not start
 // other processes at the same time and expect their exit status. With NoSubreaper it may.
 func Start(cmd Command) (*Process, error) {
-	p := &Process{}
+	p := &Process{reaped: cmd.Reaped}
 	for _, c := range []*chan struct{}{&p.done, &p.alone, &p.interrupted, &p.closing, &p.closed} {
 		*c = make(chan struct{})
 	}

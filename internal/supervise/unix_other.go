@@ -42,6 +42,16 @@ func endBySignal(sig syscall.Signal) {
 	}
 }
 
+// tellEnd tells nothing: there is no waitid that shows the use of a child and leaves it.
+func (p *Process) tellEnd(int) {}
+
+// tellEnded tells whoever wants to know how the command ended.
+func (p *Process) tellEnded(status syscall.WaitStatus, usage *syscall.Rusage) {
+	if p.reaped != nil {
+		p.reaped(p.pid, status, usage)
+	}
+}
+
 // orphans is nothing: there are no subreapers.
 type orphans struct{}
 

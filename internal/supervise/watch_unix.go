@@ -112,6 +112,7 @@ func (p *Process) wait() (stopped syscall.Signal, ok bool) {
 	var usage syscall.Rusage
 	family.Lock()
 	defer family.Unlock()
+	p.tellEnd(p.pid)
 	pid, err := syscall.Wait4(p.pid, &status, syscall.WNOHANG|syscall.WUNTRACED|syscall.WCONTINUED, &usage)
 	switch {
 	case err == syscall.EINTR:
@@ -126,6 +127,7 @@ func (p *Process) wait() (stopped syscall.Signal, ok bool) {
 	case status.Continued():
 		return 0, true
 	}
+	p.tellEnded(status, &usage)
 	p.end(p.outcomeOf(status, usage))
 	return 0, false
 }

@@ -1,0 +1,151 @@
+package proctree
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// node is a process of the tree and what is needed to go on watching it.
+type node struct {
+	Process
+	guessed  bool   // Start is reckoned, not read
+	listed   bool   // it is among those remembered
+	parents  bool   // it has had children in the tree
+	lingers  bool   // its first thread has ended and others may not have
+	measured bool   // the use is from the end of the process: samples are older
+	stack    uint64 // where its stack begins: the exec that it runs; 0 when not known
+	seen     bool   // its facts have been read at least once
+}
+
+func (n *node) alive() bool { return n.Ended.IsZero() }
+
+// tree is the processes seen. It knows nothing of where the facts come from.
+type tree struct {
+	root     *node
+	all      []*node       // remembered, in the order they were seen
+	byPID    map[int]*node // the last of the tree to have the pid, until another process has it
+	living   map[*node]bool
+	limit    int
+	beyond   int64
+	argBytes int // in the arguments of all that are remembered
+	changed  time.Time
+}
+
+// maxArgBytes bounds the arguments of all processes together. Those that come later have none.
+const maxArgBytes = 32 << 20
+
+func (t *tree) init(limit int) {
+	t.byPID, t.living, t.limit = map[int]*node{}, map[*node]bool{}, limit
+}
+
+// setRoot begins the tree.
+func (t *tree) setRoot(pid int, started time.Time) {
+	t.root = t.add(Process{ID: ID{PID: pid}, Started: started})
+	t.root.guessed = true
+}
+
+// add takes a new process in, which has the place of another with its pid.
+func (t *tree) add(p Process) *node {
+	t.drop(p.PID)
+	n := &node{Process: p}
+	t.byPID[p.PID] = n
+	t.living[n] = true
+	t.changed = time.Now()
+	if len(t.all) < t.limit {
+		n.listed = true
+		t.all = append(t.all, n)
+	} else {
+		t.beyond++
+	}
+	return n
+}
+
+// drop takes note that the pid is no longer that of the process known by it.
+func (t *tree) drop(pid int) {
+	n := t.byPID[pid]
+	if n == nil {
+		return
+	}
+	delete(t.byPID, pid)
+	if n.alive() {
+		t.end(n, time.Now())
+	}
+}
+
+// fork takes in a child of parent. A copy of a process has its parent's program and arguments.
+func (t *tree) fork(parent *node, id ID, started time.Time) *node {
+	p := Process{ID: id, Started: started}
+	if parent != nil {
+		parent.parents = true
+		p.Parent, p.Program, p.Args = parent.ID, parent.Program, parent.Args
+	}
+	n := t.add(p)
+	n.guessed = true
+	if parent != nil {
+		n.stack = parent.stack
+	}
+	return n
+}
+
+// exec takes note that a process runs another program. A thread other than the first may do that: the first one's end,
+// which came before, was not the process's then.
+func (t *tree) exec(n *node, at time.Time) {
+	if !n.alive() {
+		n.Ended, n.Exited, n.Code, n.Signal, n.measured = time.Time{}, false, 0, 0, false
+		t.living[n] = true
+	}
+	n.lingers, n.seen = false, false
+	n.Execed, n.Args = at, nil
+	t.changed = time.Now()
+}
+
+// end takes note of the end of a process whose status is not known, or not yet.
+func (t *tree) end(n *node, at time.Time) {
+	n.Ended, n.lingers = at, false
+	if n.Ended.Before(n.Started) {
+		n.Ended = n.Started
+	}
+	delete(t.living, n)
+	t.changed = time.Now()
+	if !n.listed {
+		delete(t.byPID, n.PID)
+	}
+}
+
+// setArgs keeps the arguments of a process.
+func (t *tree) setArgs(n *node, args []string) {
+	size := 0
+	for _, arg := range args {
+		size += len(arg)
+	}
+	if parent := t.byPID[n.Parent.PID]; parent != nil && slices.Equal(parent.Args, args) {
+		n.Args = parent.Args
+		return
+	}
+	if n.listed && t.argBytes+size <= maxArgBytes {
+		t.argBytes += size
+		n.Args = args
+	}
+}
+
+// setStatus keeps how a process ended, as wait gives it on Unix: the signal in the low 7 bits, else the code in the next 8.
+func (n *node) setStatus(status int) {
+	n.Exited = true
+	if signal := status & 0x7f; signal != 0 {
+		n.Code, n.Signal = -1, signal
+	} else {
+		n.Code, n.Signal = status>>8&0xff, 0
+	}
+}
+
+func (t *tree) snapshot() []Process {
+	list := make([]Process, 0, len(t.all))
+	for _, n := range t.all {
+		list = append(list, n.Process)
+	}
+	if len(list) > 1 {
+		slices.SortStableFunc(list[1:], func(a, b Process) int { return cmp.Compare(a.Start, b.Start) })
+	}
+	return list
+}
