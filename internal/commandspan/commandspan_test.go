@@ -28,7 +28,11 @@ func TestEncodeIsOTLP(t *testing.T) {
 		},
 		Links: []otlp.Link{{TraceID: otlp.TraceID{9}, SpanID: otlp.SpanID{8}}},
 	}
-	body := Encode([]otlp.Field{{Key: "service.name", Value: "make"}}, "v1", span, Span{Name: "unfinished", Start: 1})
+	server := Span{
+		Name: "of a script", Start: 1, End: 2, Kind: otlp.KindServer, Succeeded: true,
+		Events: []otlp.Event{{Time: 3, Name: "halfway", Attributes: []otlp.Field{{Key: "i", Value: int64(1)}}}},
+	}
+	body := Encode([]otlp.Field{{Key: "service.name", Value: "make"}}, "v1", span, Span{Name: "unfinished", Start: 1}, server)
 	var got collector.ExportTraceServiceRequest
 	if err := proto.Unmarshal(body, &got); err != nil {
 		t.Fatal(err)
@@ -58,6 +62,10 @@ func TestEncodeIsOTLP(t *testing.T) {
 	}
 	if s := spans[1]; s.EndTimeUnixNano != 0 || s.Flags != 0x100 || s.Status != nil || len(s.ParentSpanId) != 0 {
 		t.Errorf("unfinished span: %v", s)
+	}
+	if s := spans[2]; s.Kind != trace.Span_SPAN_KIND_SERVER || s.Status.GetCode() != trace.Status_STATUS_CODE_OK ||
+		len(s.Events) != 1 || s.Events[0].TimeUnixNano != 3 || s.Events[0].Name != "halfway" || len(s.Events[0].Attributes) != 1 {
+		t.Errorf("span of a script: %v", s)
 	}
 	if a := rs.Resource.Attributes[0]; a.Key != "service.name" || a.Value.GetStringValue() != "make" {
 		t.Errorf("resource: %v", rs.Resource)

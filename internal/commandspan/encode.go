@@ -2,6 +2,7 @@ package commandspan
 
 import (
 	"bytes"
+	"cmp"
 	"math"
 	"slices"
 
@@ -19,11 +20,14 @@ type Span struct {
 	Remote     bool // the parent is another process's
 	Sampled    bool
 	Name       string
-	Start, End int64 // Unix nanoseconds
+	Start, End int64     // Unix nanoseconds
+	Kind       otlp.Kind // unspecified means internal
 	Attributes []otlp.Field
+	Events     []otlp.Event
 	Links      []otlp.Link
+	Succeeded  bool   // status Ok
 	Failed     bool   // status Error
-	Message    string // status message
+	Message    string // of status Error
 }
 
 // scopeName is the instrumentation scope of the spans that forkspan itself makes.
@@ -79,18 +83,25 @@ func (s *Span) encode() []byte {
 		b = appendMessage(b, 4, s.ParentID[:])
 	}
 	b = appendText(b, 5, s.Name)
-	b = appendVarint(b, 6, uint64(otlp.KindInternal))
+	b = appendVarint(b, 6, uint64(cmp.Or(s.Kind, otlp.KindInternal)))
 	b = appendTime(b, 7, s.Start)
 	b = appendTime(b, 8, s.End)
 	b = appendFields(b, 9, s.Attributes)
+	for _, event := range s.Events {
+		e := appendText(appendTime(nil, 1, event.Time), 2, event.Name)
+		b = appendMessage(b, 11, appendFields(e, 3, event.Attributes))
+	}
 	for _, link := range s.Links {
 		l := appendMessage(nil, 1, link.TraceID[:])
 		l = appendMessage(l, 2, link.SpanID[:])
 		b = appendMessage(b, 13, appendFields(l, 4, link.Attributes))
 	}
-	if s.Failed {
+	switch {
+	case s.Failed:
 		status := appendText(nil, 2, s.Message)
 		b = appendMessage(b, 15, appendVarint(status, 3, uint64(otlp.StatusError)))
+	case s.Succeeded:
+		b = appendMessage(b, 15, appendVarint(nil, 3, uint64(otlp.StatusOK)))
 	}
 	flags := uint32(flagKnowsRemote)
 	if s.Remote {

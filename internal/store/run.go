@@ -13,10 +13,10 @@ import (
 	"forkspan.dev/forkspan/internal/otlp"
 )
 
-// Run is one supervised command, or one import.
+// Run is one supervised command, one import, or the spans that scripts have made of one trace.
 type Run struct {
 	ID       string   // ten characters of Crockford's base32, random; see NewRunID
-	Kind     string   // "run" or "import"
+	Kind     string   // "run", "proxy", "import" or "script"
 	Name     string   // --name, else the command's base name, else the imported file's
 	Command  []string // scrubbed
 	TraceID  otlp.TraceID
@@ -61,37 +61,48 @@ func NewRunID() string {
 
 // PutRun inserts the run or replaces the one with its id.
 func (s *Store) PutRun(ctx context.Context, run Run) error {
+	_, err := s.insertRun(ctx, "INSERT OR REPLACE", run)
+	return err
+}
+
+// AddRun inserts the run unless there is one with its id, and tells whether it did.
+func (s *Store) AddRun(ctx context.Context, run Run) (added bool, err error) {
+	return s.insertRun(ctx, "INSERT OR IGNORE", run)
+}
+
+func (s *Store) insertRun(ctx context.Context, insert string, run Run) (inserted bool, err error) {
 	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("store run: %w", err)
+		return false, fmt.Errorf("store run: %w", err)
 	}
 	command, err := json.Marshal(run.Command)
 	if err != nil {
-		return fmt.Errorf("store run: %w", err)
+		return false, fmt.Errorf("store run: %w", err)
 	}
 	account, err := json.Marshal(run.Account)
 	if err != nil {
-		return fmt.Errorf("store run: %w", err)
+		return false, fmt.Errorf("store run: %w", err)
 	}
 	var exit any
 	if run.Exit != nil {
 		b, err := json.Marshal(run.Exit)
 		if err != nil {
-			return fmt.Errorf("store run: %w", err)
+			return false, fmt.Errorf("store run: %w", err)
 		}
 		exit = string(b)
 	}
-	const query = `INSERT OR REPLACE INTO run (id, kind, name, command, trace_id, span_id, parent_id, start, ready, "end", pid,
+	const columns = ` INTO run (id, kind, name, command, trace_id, span_id, parent_id, start, ready, "end", pid,
 		boot_id, exit, account, journal) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 	err = s.change(func(c *conn) error {
-		_, _, err := c.exec(query, run.ID, run.Kind, run.Name, string(command), run.TraceID[:], run.SpanID[:], run.ParentID[:],
-			unixNano(run.Start), unixNano(run.Ready), unixNano(run.End), int64(run.PID), run.BootID, exit, string(account),
+		changed, _, err := c.exec(insert+columns, run.ID, run.Kind, run.Name, string(command),
+			run.TraceID[:], run.SpanID[:], run.ParentID[:], unixNano(run.Start), unixNano(run.Ready), unixNano(run.End), int64(run.PID), run.BootID, exit, string(account),
 			run.Journal)
+		inserted = changed > 0
 		return err
 	})
 	if err != nil {
-		return explain("store run", err)
+		return false, explain("store run", err)
 	}
-	return nil
+	return inserted, nil
 }
 
 // unixNano is the stored form of a time: 0 for the zero time.

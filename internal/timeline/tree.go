@@ -177,7 +177,8 @@ func (f *forest) dedupe() *index {
 }
 
 func (n *node) supersede(s *otlp.Span) {
-	if n.span.End == 0 && s.End != 0 || n.span.End != 0 && s.End > n.span.End {
+	// Of two unfinished records the one that knows of more events is the later.
+	if n.span.End == 0 && (s.End != 0 || len(s.Events()) > len(n.span.Events())) || n.span.End != 0 && s.End > n.span.End {
 		n.span, n.end = s, s.End
 	}
 }
