@@ -25,6 +25,7 @@ type localRun struct {
 	served   chan struct{} // closed when the server has ended; nil without a port
 	backend  string        // name of the user's; empty without one
 	forward  *forward.Forwarder
+	tree     *processTree
 	resource []otlp.Field
 	record   store.Run
 
@@ -45,6 +46,8 @@ func newLocalRun(s *session) *localRun {
 		awaitedSpan: s.condition.Span, awaited: make(chan time.Time, 1),
 	}
 	go r.open()
+	r.tree = newProcessTree(!s.flags.noSubreaper)
+	s.reaped = r.tree.watcher.Reaped
 	r.connectBackend()
 	r.listen() // last: from now on Append is called
 	return r
@@ -54,6 +57,7 @@ func newLocalRun(s *session) *localRun {
 const shortLife = 3 * time.Millisecond
 
 func (r *localRun) begin(spans []commandspan.Span) {
+	r.tree.follow(r.process.PID())
 	<-r.opened
 	r.resource = commandspan.Resource(r.lookup, r.name, r.runID)
 	r.record = store.Run{
@@ -65,6 +69,7 @@ func (r *localRun) begin(spans []commandspan.Span) {
 	case <-time.After(shortLife):
 		r.save()
 		r.keep(commandspan.Encode(r.resource, version(), spans...), 0)
+		r.tree.start(r.putProcesses)
 	}
 }
 
@@ -83,9 +88,11 @@ func (r *localRun) ready(at time.Time, startup commandspan.Span) {
 func (r *localRun) end(o supervise.Outcome, spans []commandspan.Span) {
 	left := r.linger()
 	r.closePort()
+	r.tree.end()
 	r.record.End = o.End
 	r.record.Exit = &store.Exit{Code: o.Code, Signal: int(o.Signal)}
 	r.keep(commandspan.Encode(r.resource, version(), spans...), len(spans))
+	r.putProcesses(r.tree.settle(r.sawAll()))
 	r.settleAccount()
 	r.save()
 	if r.forward != nil {

@@ -18,18 +18,20 @@ type origin struct {
 
 // take stores a request of the command's processes and hands it on. When it returns without error, the request is committed.
 // It is safe for concurrent use.
-func (r *localRun) take(ctx context.Context, _ origin, body []byte, sum otlp.Summary) error {
+func (r *localRun) take(ctx context.Context, from origin, body []byte, sum otlp.Summary) error {
 	select {
 	case <-r.opened:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	sender := r.tree.origin(ctx, from, sum)
 	if commandspan.Made(body, sum) {
 		sum.Processes = nil // by a forkspan further down, about its command
 	}
 	if err := r.put(ctx, body, sum); err != nil {
 		return err
 	}
+	r.tree.note(sender, body, sum)
 	r.counts.add(sum)
 	if r.forward != nil && hasFinished(sum) {
 		r.forward.SendSampled(body, sum.Spans)

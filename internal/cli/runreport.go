@@ -20,12 +20,16 @@ import (
 
 // progress prints the start-up's waterfall and account, once; the run goes on.
 func (r *localRun) progress() {
+	r.putProcesses(r.tree.settle(false))
 	r.settleAccount()
 	r.save()
 	r.report("was ready after "+elapsed(r.readyAt.Sub(r.process.Started())), nil)
 }
 
-func (r *localRun) settleAccount() { r.record.Account = r.counts.account() }
+func (r *localRun) settleAccount() {
+	r.record.Account = r.counts.account()
+	r.tree.account(&r.record.Account)
+}
 
 // report prints the account, and the waterfall where it is wanted and was not printed before. left are the processes that
 // outlived the command.

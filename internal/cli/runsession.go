@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
@@ -63,6 +64,7 @@ type session struct {
 	rec       recorder
 	proxies   []*proxy.Server
 	process   *supervise.Process
+	reaped    func(pid int, status syscall.WaitStatus, usage *syscall.Rusage) // see supervise.Command; may be nil
 	readyAt   time.Time
 }
 
@@ -246,7 +248,7 @@ func (s *session) spans() (command, startup commandspan.Span) {
 func (s *session) supervise() (supervise.Outcome, error) {
 	var err error
 	s.process, err = supervise.Start(supervise.Command{
-		Path: s.argv[0], Args: s.argv[1:], Env: s.environment(), NoSubreaper: s.flags.noSubreaper,
+		Path: s.argv[0], Args: s.argv[1:], Env: s.environment(), NoSubreaper: s.flags.noSubreaper, Reaped: s.reaped,
 	})
 	if err != nil {
 		return supervise.Outcome{}, err

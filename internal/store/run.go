@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"forkspan.dev/forkspan/internal/otlp"
+	"forkspan.dev/forkspan/internal/proctree"
 )
 
 // Run is one supervised command, one import, or the spans that scripts have made of one trace.
@@ -42,8 +43,11 @@ type Exit struct {
 type Account struct {
 	Spans     int64            `json:"spans"`
 	Traces    int64            `json:"traces"`
-	Processes int64            `json:"processes"`
+	Processes int64            `json:"processes"`         // the command's, where Coverage is known; else those that sent spans
 	Dropped   map[string]int64 `json:"dropped,omitempty"` // by reason
+
+	Silent   int64              `json:"silent,omitempty"`   // processes that ran and sent no span
+	Coverage *proctree.Coverage `json:"coverage,omitempty"` // how completely the processes were seen; nil when they were not watched
 }
 
 // runIDAlphabet is Crockford's base32: no I, L, O, U.
