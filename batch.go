@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"forkspan.dev/forkspan/journal"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 )
 
@@ -22,6 +23,7 @@ type batchLimits struct {
 // itself, and goes on exporting in the background when its Shutdown has returned at the deadline.
 type batcher struct {
 	exporter sdktrace.SpanExporter // nil: spans are only counted
+	journal  *journal.Writer       // of the run we are in, and takes spans instead of the exporter while it can; nil without
 	limits   batchLimits
 	onError  func(error)
 
@@ -49,9 +51,10 @@ type batcher struct {
 // reportEvery is the least time between two reports of failed exports.
 const reportEvery = time.Minute
 
-func newBatcher(e sdktrace.SpanExporter, limits batchLimits, onError func(error)) *batcher {
+func newBatcher(e sdktrace.SpanExporter, j *journal.Writer, limits batchLimits, onError func(error)) *batcher {
 	b := &batcher{
 		exporter: e,
+		journal:  j,
 		limits:   limits,
 		onError:  onError,
 		wake:     make(chan struct{}, 1),
@@ -69,25 +72,34 @@ func newBatcher(e sdktrace.SpanExporter, limits batchLimits, onError func(error)
 	return b
 }
 
-// OnStart counts the span.
-func (b *batcher) OnStart(_ context.Context, s sdktrace.ReadWriteSpan) {
-	if s.SpanContext().IsSampled() {
-		b.started.Add(1)
+// OnStart counts the span, and notes it in the journal.
+func (b *batcher) OnStart(ctx context.Context, s sdktrace.ReadWriteSpan) {
+	if !s.SpanContext().IsSampled() {
+		return
+	}
+	b.started.Add(1)
+	if b.journal != nil {
+		b.journal.OnStart(ctx, s)
 	}
 }
 
-// OnEnd queues the span, or drops it when the queue is full.
+// OnEnd hands the span to the journal, or else queues it, or drops it when the queue is full.
 func (b *batcher) OnEnd(s sdktrace.ReadOnlySpan) {
 	if !s.SpanContext().IsSampled() {
 		return
 	}
+	kept := b.journal != nil && b.journal.Record(s) == nil
 	b.mu.Lock()
 	b.total.Ended++
 	n := 0
 	switch {
-	case b.exporter == nil:
+	case kept:
+		b.total.Exported++
+	case b.exporter == nil && b.journal == nil:
 	case b.stopped:
 		b.total.AfterShutdown++
+	case b.exporter == nil:
+		b.total.Failed++
 	case len(b.queue) >= b.limits.queue:
 		b.total.QueueFull++
 	default:
@@ -247,6 +259,9 @@ func (b *batcher) Shutdown(ctx context.Context) error {
 	b.deadline, _ = ctx.Deadline()
 	before := b.total.Lost()
 	b.mu.Unlock()
+	if !again && b.journal != nil {
+		_ = b.journal.Shutdown(ctx) // never fails
+	}
 	if again || b.exporter == nil {
 		return nil
 	}

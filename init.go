@@ -38,6 +38,11 @@ var ErrInitialised = errors.New("tracing is set up already; shut down the first 
 //   - writes the endpoint into the environment for children, in a form that every SDK reads, with the protocol beside it
 //     (see [WithoutEnvironment]).
 //
+// Below the command forkspan run, whose FORKSPAN_JOURNAL is in the environment, spans are handed over in files instead, without
+// network, each at once: neither a span that has ended nor one that has started is lost with the process. What these files cannot
+// take (a full disk, a run that is over) is exported to the endpoint. An option that says where spans go, another endpoint and
+// the console exporter go before; so does [WithJournal].
+//
 // [Tracer.Shutdown] exports the last spans and puts all that back. A second Init before that returns the tracer of the
 // first, and [ErrInitialised]; after a disabled one it is no error.
 //
@@ -89,7 +94,8 @@ func (r *reader) open(ctx context.Context, s *settings, t *Tracer) (sdktrace.Spa
 	chosen := r.exporters(s)
 	console := chosen.console && !s.worker
 	otlp := r.hasEndpoint(s) && !chosen.named || chosen.otlp && (!s.worker || r.hasEndpoint(s)) || s.endpoint != ""
-	if !otlp && !console {
+	folder := r.runJournal(s, chosen)
+	if !otlp && !console && folder == "" {
 		return nil, s.hasProcessors()
 	}
 	var all exporterList
@@ -98,7 +104,13 @@ func (r *reader) open(ctx context.Context, s *settings, t *Tracer) (sdktrace.Spa
 		if r.fatal {
 			return nil, s.hasProcessors()
 		}
-		e, err := newOTLPExporter(ctx, c)
+		var e sdktrace.SpanExporter
+		var err error
+		if t.runJournal = openRunJournal(folder); t.runJournal != nil {
+			e = &lazyExporter{open: func() (sdktrace.SpanExporter, error) { return newOTLPExporter(context.Background(), c) }}
+		} else {
+			e, err = newOTLPExporter(ctx, c)
+		}
 		if err != nil {
 			r.errs = append(r.errs, err)
 			return nil, s.hasProcessors()
@@ -108,6 +120,9 @@ func (r *reader) open(ctx context.Context, s *settings, t *Tracer) (sdktrace.Spa
 			t.childProtocol = endpoint.HTTP // vLLM refuses to start on http/json
 		}
 		all = append(all, e)
+	} else if folder != "" {
+		t.runJournal = openRunJournal(folder)
+		return nil, t.runJournal != nil || s.hasProcessors()
 	}
 	if console {
 		e, err := stdouttrace.New()
@@ -134,7 +149,7 @@ func (t *Tracer) start(r *reader, s *settings, module string, exporter sdktrace.
 	if t.journal != nil {
 		processors = append(processors, t.journal) // first: it has to know a span before it is exported
 	}
-	t.batch = newBatcher(exporter, r.batchLimits(), onError)
+	t.batch = newBatcher(exporter, t.runJournal, r.batchLimits(), onError)
 	t.pipeline = &pipeline{processors: append(append(processors, t.batch), s.processors...)}
 
 	sampler := s.sampler

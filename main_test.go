@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 		case "traceparent", "tracestate", "baggage":
 			os.Unsetenv(name)
 		default:
-			if strings.HasPrefix(name, "OTEL_") {
+			if strings.HasPrefix(name, "OTEL_") || strings.HasPrefix(name, "FORKSPAN_") {
 				os.Unsetenv(name)
 			}
 		}

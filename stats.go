@@ -10,15 +10,16 @@ type Stats struct {
 	Unfinished uint64 // started and not ended; after Shutdown they are lost
 
 	Queued   uint64 // ended, waiting for export or being exported
-	Exported uint64 // taken by the collector
+	Exported uint64 // taken by the collector, or by the journal of a forkspan run
 	Rejected uint64 // turned down by the collector in a partial success
 	Failed   uint64 // lost with an export that failed after its retries, or whose outcome Shutdown did not wait for
 
 	QueueFull     uint64 // lost because the queue was full (OTEL_BSP_MAX_QUEUE_SIZE)
 	AfterShutdown uint64 // lost because Shutdown's time ran out before their export was tried
 
+	Unjournaled uint64 // starts and ends of spans that the journal did not take; what ends is exported all the same
+
 	// Of WithJournal.
-	Unjournaled uint64 // starts and ends of spans that the journal had no room for; they are exported all the same
 	Recovered   uint64 // spans of dead processes that were exported
 	Interrupted uint64 // spans of dead processes that had not ended, and were left out
 }
@@ -35,6 +36,9 @@ func (t *Tracer) Stats() Stats {
 		return Stats{}
 	}
 	s := t.batch.stats()
+	if t.runJournal != nil {
+		s.Unjournaled = t.runJournal.Stats().Lost
+	}
 	if t.journal != nil {
 		s.Unjournaled = t.journal.Writer.Stats().Lost
 		s.Recovered, s.Interrupted = t.journal.recovered.Load(), t.journal.interrupted.Load()

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"forkspan.dev/forkspan/journal"
 	"go.opentelemetry.io/otel/propagation"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
@@ -26,7 +27,8 @@ type Tracer struct {
 	tracer            trace.Tracer
 	provider          *sdktrace.TracerProvider
 	batch             *batcher
-	journal           *journaled // nil without
+	journal           *journaled      // nil without
+	runJournal        *journal.Writer // nil outside of a run, and when spans go elsewhere
 	pipeline          *pipeline
 	propagators       propagation.TextMapPropagator
 	predict           prediction

@@ -66,7 +66,7 @@ func (p *process) prepare() {
 	if err != nil {
 		return // whoever needs the segment finds out
 	}
-	s, err := createSegment(p.w.dir, p.head, number, size, plain)
+	s, err := p.create(number, size, plain)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {

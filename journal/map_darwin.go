@@ -14,15 +14,23 @@ func allocate(f *os.File, size int64) (mappable bool, err error) {
 	} else if err != nil {
 		return false, nil
 	}
+	if !mayMap(f) {
+		return false, nil
+	}
+	return true, f.Truncate(size)
+}
+
+// mayMap tells whether f is where mapped memory does not fail.
+func mayMap(f *os.File) bool {
 	var fs unix.Statfs_t
 	if err := unix.Fstatfs(int(f.Fd()), &fs); err != nil {
-		return false, nil
+		return false
 	}
 	switch unix.ByteSliceToString(fs.Fstypename[:]) {
 	case "apfs", "hfs":
-		return true, f.Truncate(size)
+		return true
 	}
-	return false, nil
+	return false
 }
 
 // faultIn makes the pages of mem writable without a fault later. An error means that they are not to be used.

@@ -29,15 +29,20 @@ func allocate(f *os.File, size int64) (mappable bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	return mayMap(f), nil
+}
+
+// mayMap tells whether f is where mapped memory does not fail.
+func mayMap(f *os.File) bool {
 	var fs unix.Statfs_t
 	if err := unix.Fstatfs(int(f.Fd()), &fs); err != nil {
-		return false, nil
+		return false
 	}
 	switch uint32(fs.Type) {
 	case typeExt4, typeXFS, typeTmpfs:
-		return true, nil
+		return true
 	}
-	return false, nil
+	return false
 }
 
 // faultIn makes the pages of mem writable without a fault later. An error means that they are not to be used.

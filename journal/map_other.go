@@ -12,6 +12,10 @@ func allocate(*os.File, int64) (mappable bool, err error) { return false, nil }
 
 func mapFile(*os.File, int) ([]byte, error) { return nil, errors.ErrUnsupported }
 
+func mayMap(*os.File) bool { return false }
+
+func mapReadOnly(*os.File, int) ([]byte, error) { return nil, errors.ErrUnsupported }
+
 func unmapFile([]byte) error { return nil }
 
 func faultIn([]byte) error { return nil }

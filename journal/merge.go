@@ -9,8 +9,10 @@ import (
 
 // span is one that was read.
 type span struct {
+	key     spanKey // of one that has started only
 	from    *origin
 	payload []byte // an OTLP Span message
+	seen    int64  // by a Tail, Unix nanoseconds; 0 for not yet
 }
 
 // origin is a context record, taken apart so that spans can be put in.
@@ -69,7 +71,7 @@ func (m *merger) record(r record, from *origin) (ok bool) {
 	m.last = max(m.last, last)
 	if r.kind == kindStart {
 		if !r.done {
-			s := &span{from, r.payload}
+			s := &span{key: key, from: from, payload: r.payload}
 			if m.started == nil {
 				m.started = map[spanKey][]*span{}
 			}
@@ -85,9 +87,19 @@ func (m *merger) record(r record, from *origin) (ok bool) {
 		}
 	}
 	if !r.done {
-		m.ended = append(m.ended, span{from, r.payload})
+		m.ended = append(m.ended, span{from: from, payload: r.payload})
 	}
 	return true
+}
+
+// forget takes s out of those that have started, so that its end comes as a span of its own.
+func (m *merger) forget(s *span) {
+	open := m.started[s.key]
+	if open = slices.DeleteFunc(open, func(o *span) bool { return o == s }); len(open) == 0 {
+		delete(m.started, s.key)
+	} else {
+		m.started[s.key] = open
+	}
 }
 
 func (m *merger) result() (finished, unfinished []span) {

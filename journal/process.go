@@ -30,6 +30,7 @@ type process struct {
 	size     int64      // bytes of all files
 	plain    bool       // mapped memory has failed
 	ended    bool
+	stopping bool             // nobody reads any more, and the background is about to end this
 	spans    map[uint64]place // by hash: where the last record of a span is that is owed to somebody; only with an exporter
 	stats    Stats
 	lastErr  error
@@ -86,14 +87,21 @@ func (p *process) open() error {
 }
 
 // append writes a record of the span with that key.
-func (p *process) append(k kind, rec []byte, at *spanContext, key spanKey) {
+func (p *process) append(k kind, rec []byte, at *spanContext, key spanKey) error {
 	p.mu.Lock()
 	where, err := p.put(rec, at)
+	if err == nil && p.w.reader.stopped() { // asked when the record is there: who does not see it yet has to say so first
+		err = ErrNoReader
+	}
 	if err != nil {
+		if errors.Is(err, ErrNoReader) && !p.stopping {
+			p.stopping = true
+			go p.end(false) // the reader may still be at it
+		}
 		p.stats.Lost++
 		p.lastErr = err
 		p.mu.Unlock()
-		return
+		return err
 	}
 	if k == kindStart {
 		p.stats.Started++
@@ -109,6 +117,7 @@ func (p *process) append(k kind, rec []byte, at *spanContext, key spanKey) {
 	if wake {
 		p.wakeUp()
 	}
+	return nil
 }
 
 // put finds room for a record and the context that it needs, and writes them.
@@ -219,7 +228,7 @@ func (p *process) makeNow(need int) (*segment, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := createSegment(p.w.dir, p.head, number, size, p.plain)
+	s, err := p.create(number, size, p.plain)
 	if err != nil {
 		p.size -= int64(size)
 		p.later(err)
@@ -227,6 +236,19 @@ func (p *process) makeNow(need int) (*segment, error) {
 	}
 	p.tryAgain = time.Time{}
 	return s, nil
+}
+
+// create makes a file, unless nobody would find it any more.
+func (p *process) create(number uint32, size int, plain bool) (*segment, error) {
+	if p.w.reader.stopped() {
+		return nil, ErrNoReader
+	}
+	s, err := createSegment(p.w.dir, p.head, number, size, plain)
+	if err == nil && p.w.reader.stopped() {
+		s.discard()
+		return nil, ErrNoReader
+	}
+	return s, err
 }
 
 // later notes that a file could not be made.

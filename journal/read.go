@@ -18,7 +18,9 @@ import (
 // Journal is what one Writer has left, or has written so far.
 type Journal struct {
 	PID   int
-	Alive bool // the process is still there and its Writer not shut down: more may come
+	Start uint64 // of the process, in the unit of FORMAT.md: on Linux clock ticks since the boot; 0 when not known
+	Local bool   // PID and Start are those of a process of this boot and pid namespace
+	Alive bool   // the process is still there and its Writer not shut down: more may come
 
 	LastSign time.Time // the latest time of any span's start or end; zero without spans
 
@@ -34,22 +36,83 @@ type Journal struct {
 // is an error beside the journal, which has the spans of the others. No folder is no journals.
 func All(dir string) iter.Seq2[*Journal, error] {
 	return func(yield func(*Journal, error) bool) {
-		writers, err := list(dir)
+		writers, err := survey(dir, nil)
 		if err != nil {
 			yield(nil, fmt.Errorf("read journals: %w", err))
 			return
 		}
-		here := self()
-		for _, paths := range writers {
-			if !yield(read(paths, here)) {
+		for _, w := range writers {
+			if !yield(w.read()) {
 				return
 			}
 		}
 	}
 }
 
-// list returns the paths of the segments in dir, a slice for each writer.
-func list(dir string) ([][]string, error) {
+// writerFiles are the segments of one writer.
+type writerFiles struct {
+	name  string // what the names of its segments begin with
+	paths []string
+	dead  bool // nothing was added since the paths were listed
+	identity
+	local bool // a process of this machine's boot and this pid namespace
+}
+
+// survey finds the writers in dir. known are the identities of writers by their names, as far as they are known. Whether a
+// writer lives is found out before its files are listed for good: after its death nothing is added.
+func survey(dir string, known map[string]identity) ([]writerFiles, error) {
+	writers, err := list(dir)
+	if err != nil {
+		return nil, err
+	}
+	here := self()
+	dead := map[string]bool{}
+	for i := range writers {
+		w := &writers[i]
+		w.identify(known)
+		if !w.alive(here, func() bool { return slices.ContainsFunc(w.paths, isLocked) }) {
+			dead[w.name] = true
+		}
+	}
+	if len(dead) > 0 {
+		if writers, err = list(dir); err != nil {
+			return nil, err
+		}
+	}
+	for i := range writers {
+		w := &writers[i]
+		if len(dead) > 0 {
+			w.identify(known)
+		}
+		w.dead = dead[w.name]
+		w.local = w.namespace == here.namespace && w.boot == here.boot
+	}
+	return writers, nil
+}
+
+// identify finds out about the writer from what is known, from the first header that can be read, else from the pid.
+func (w *writerFiles) identify(known map[string]identity) {
+	id, ok := known[w.name]
+	for i := 0; i < len(w.paths) && !ok; i++ {
+		var h header
+		if h, ok = readHeader(w.paths[i]); ok {
+			id = h.identity
+		}
+	}
+	if !ok {
+		id = self()
+		id.pid, id.start = uint32(pidOf(w.name)), 0
+	}
+	w.identity = id
+}
+
+// journal is what the writer has left, without its spans.
+func (w *writerFiles) journal() *Journal {
+	return &Journal{PID: int(w.pid), Start: w.start, Local: w.local, paths: w.paths}
+}
+
+// list returns the writers in dir with their files.
+func list(dir string) ([]writerFiles, error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -57,22 +120,21 @@ func list(dir string) ([][]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	byWriter := map[string][]string{}
-	var order []string
+	var all []writerFiles
+	places := map[string]int{}
 	for _, e := range entries {
 		name := e.Name()
 		writer, _, _ := strings.Cut(name, ".")
 		if !strings.HasSuffix(name, suffix) || pidOf(name) == 0 || !e.Type().IsRegular() {
 			continue
 		}
-		if byWriter[writer] == nil {
-			order = append(order, writer)
+		at, ok := places[writer]
+		if !ok {
+			at = len(all)
+			places[writer] = at
+			all = append(all, writerFiles{name: writer})
 		}
-		byWriter[writer] = append(byWriter[writer], filepath.Join(dir, name))
-	}
-	var all [][]string
-	for _, writer := range order {
-		all = append(all, byWriter[writer])
+		all[at].paths = append(all[at].paths, filepath.Join(dir, name))
 	}
 	return all, nil
 }
@@ -88,13 +150,11 @@ func pidOf(name string) int {
 }
 
 // read reads the segments of one writer.
-func read(paths []string, here identity) (*Journal, error) {
-	j := &Journal{PID: pidOf(filepath.Base(paths[0])), paths: paths}
-	// Whether the writer lives has to be known first: after its death nothing is added.
-	dead := writerIsDead(paths, here, j.PID)
+func (w *writerFiles) read() (*Journal, error) {
+	j := w.journal()
 	var segments [][]byte
 	var errs []error
-	for _, path := range paths {
+	for _, path := range w.paths {
 		b, err := os.ReadFile(path)
 		switch {
 		case errors.Is(err, fs.ErrNotExist): // a live writer removes segments
@@ -106,7 +166,7 @@ func read(paths []string, here identity) (*Journal, error) {
 			segments = append(segments, b)
 		}
 	}
-	j.fill(segments, dead)
+	j.fill(segments, w.dead)
 	return j, errors.Join(errs...)
 }
 
@@ -135,31 +195,19 @@ func (j *Journal) fill(segments [][]byte, dead bool) {
 			broken++
 		}
 	}
-	j.take(&m, dead, broken)
+	j.finished, j.unfinished = m.result()
+	j.finish(&m, dead, broken)
 }
 
-// take makes the journal's spans of those in m.
-func (j *Journal) take(m *merger, dead bool, broken int) {
+// finish fills in what follows from the journal's spans, and what m knows of them.
+func (j *Journal) finish(m *merger, dead bool, broken int) {
 	if j.Alive = !dead; dead {
 		j.Damaged = broken
 	}
-	j.finished, j.unfinished = m.result()
 	j.Finished, j.Unfinished = len(j.finished), len(j.unfinished)
 	if m.last > 0 {
 		j.LastSign = time.Unix(0, int64(m.last))
 	}
-}
-
-// writerIsDead tells whether the writer of these segments is gone, from the first header that can be read, else from the pid.
-func writerIsDead(paths []string, here identity, pid int) bool {
-	id := identity{pid: uint32(pid), boot: here.boot, namespace: here.namespace}
-	for _, path := range paths {
-		if h, ok := readHeader(path); ok {
-			id = h.identity
-			break
-		}
-	}
-	return !id.alive(here, func() bool { return slices.ContainsFunc(paths, isLocked) })
 }
 
 func readHeader(path string) (header, bool) {

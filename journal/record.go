@@ -99,5 +99,20 @@ func parseRecord(b []byte) (r record, size int, o outcome) {
 	return r, min(aligned(end), len(b)), found
 }
 
+// recordLength is how many bytes the record takes whose head b begins with; 0 when none is there, or nothing sensible.
+func recordLength(b []byte) int {
+	if len(b) < recordHead {
+		return 0
+	}
+	length := binary.LittleEndian.Uint32(b[atLength:])
+	if length > mostSegment {
+		return recordHead // which is damaged
+	}
+	if length == 0 && binary.LittleEndian.Uint32(b[atSum:]) == 0 {
+		return 0
+	}
+	return aligned(atState + int(length))
+}
+
 // aligned is n rounded up to where the next record begins.
 func aligned(n int) int { return (n + recordAlign - 1) &^ (recordAlign - 1) }

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/binary"
 	"errors"
@@ -8,15 +9,22 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
+	"time"
 )
 
 // Tail follows the journals in a folder while their processes write. It is not safe for concurrent use, and not meant for
 // processes that export by [Writer.Exporter]: it may miss what is exported between two calls.
 type Tail struct {
+	// Patience is how long a span that has started is left alone: one that ends within it is returned only as finished. It may be
+	// returned earlier, so that a segment can be used again.
+	Patience time.Duration
+
 	dir      string
-	segments map[string]*tailed // by path
+	segments map[string]*tailed       // by path
+	writers  map[string]*tailedWriter // by name
+	known    map[string]identity      // of the writers, by name
+	unlock   func()                   // nil for a Tail that no writer relies on
 }
 
 // tailed is how far a segment has been read.
@@ -28,23 +36,37 @@ type tailed struct {
 	consumed bool // and its writer was told
 }
 
+// tailedWriter is what is known of a writer.
+type tailedWriter struct {
+	merger          // its starts are those that have not been returned
+	bad    []string // paths of segments of which a part could not be read
+}
+
 // NewTail returns a Tail of the folder dir, which need not be there yet.
-func NewTail(dir string) *Tail { return &Tail{dir: dir, segments: map[string]*tailed{}} }
+func NewTail(dir string) *Tail {
+	return &Tail{dir: dir, segments: map[string]*tailed{}, writers: map[string]*tailedWriter{}, known: map[string]identity{}}
+}
 
 // Poll returns what was added since the last call: spans that have ended since, as finished ones, and spans that have started
 // since and not ended, as unfinished ones. There is a Journal for each process that has added something, and each time for each
 // that is dead: nothing will follow, so that its journal can be removed.
 func (t *Tail) Poll() ([]*Journal, error) {
-	writers, err := list(t.dir)
+	found, err := survey(t.dir, t.known)
 	if err != nil {
 		return nil, fmt.Errorf("follow journals: %w", err)
 	}
-	here := self()
-	seen := map[string]*tailed{}
+	segments, writers, known := map[string]*tailed{}, map[string]*tailedWriter{}, map[string]identity{}
+	now := time.Now().UnixNano()
 	var added []*Journal
 	var errs []error
-	for _, paths := range writers {
-		j, err := t.poll(paths, here, seen)
+	for i := range found {
+		w := &found[i]
+		state := t.writers[w.name]
+		if state == nil {
+			state = &tailedWriter{}
+		}
+		writers[w.name], known[w.name] = state, w.identity
+		j, err := t.poll(w, state, segments, now)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("follow journals: %w", err))
 		}
@@ -52,20 +74,19 @@ func (t *Tail) Poll() ([]*Journal, error) {
 			added = append(added, j)
 		}
 	}
-	t.segments = seen
+	t.segments, t.writers, t.known = segments, writers, known
 	return added, errors.Join(errs...)
 }
 
 // poll reads what one writer has added, and notes in seen how far it got.
-func (t *Tail) poll(paths []string, here identity, seen map[string]*tailed) (*Journal, error) {
-	j := &Journal{PID: pidOf(filepath.Base(paths[0])), paths: paths}
-	dead := writerIsDead(paths, here, j.PID) // before its records are read
+func (t *Tail) poll(w *writerFiles, state *tailedWriter, seen map[string]*tailed, now int64) (*Journal, error) {
 	type part struct {
 		*tailed
 		path string
 	}
 	var parts []part
-	for _, path := range paths {
+	dead := w.dead
+	for _, path := range w.paths {
 		h, ok := readHeader(path)
 		if !ok || h.sequence == 0 {
 			continue
@@ -79,21 +100,56 @@ func (t *Tail) poll(paths []string, here identity, seen map[string]*tailed) (*Jo
 		parts = append(parts, part{s, path})
 	}
 	slices.SortFunc(parts, func(a, b part) int { return cmp.Compare(a.sequence, b.sequence) })
-	var m merger
 	var errs []error
-	broken := 0
+	hurry := dead
 	for _, p := range parts {
-		bad, err := p.read(p.path, &m)
+		before := p.complete
+		broken, err := p.read(p.path, &state.merger)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err)
 		}
-		if bad {
-			broken++
+		if broken && (dead || p.complete) && !slices.Contains(state.bad, p.path) { // else it may only not be there yet
+			state.bad = append(state.bad, p.path)
 		}
+		hurry = hurry || p.complete && !before
 	}
-	j.take(&m, dead, broken)
+	j := w.journal()
+	limit := now - t.Patience.Nanoseconds()
+	if hurry {
+		limit = now
+	}
+	j.finished, j.unfinished = state.takeAged(now, limit)
+	j.finish(&state.merger, dead, len(state.bad))
 	return j, errors.Join(errs...)
 }
+
+// takeAged takes out the finished spans, and those of the others that were first seen by limit. now is the time of this poll.
+func (m *merger) takeAged(now, limit int64) (finished, unfinished []span) {
+	var young []*span
+	for _, s := range m.order {
+		if s.payload == nil {
+			continue
+		}
+		if s.seen == 0 {
+			s.seen = now
+		}
+		if s.seen <= limit {
+			unfinished = append(unfinished, *s)
+			m.forget(s)
+			continue
+		}
+		if s.seen == now {
+			s.payload = bytes.Clone(s.payload) // and not all that was read with it
+		}
+		young = append(young, s)
+	}
+	m.order = young
+	finished, m.ended = m.ended, nil
+	return finished, unfinished
+}
+
+// chunkSize is how much of a segment is read at once. Records may be larger.
+const chunkSize = 64 << 10
 
 // read takes the records that were added to the segment at path.
 func (s *tailed) read(path string, m *merger) (broken bool, err error) {
@@ -109,15 +165,31 @@ func (s *tailed) read(path string, m *merger) (broken bool, err error) {
 	if !ok || before.sequence != s.sequence {
 		return false, nil
 	}
-	b, err := io.ReadAll(io.NewSectionReader(f, s.next, mostSegment*2))
-	if err != nil {
-		return false, err
+	for size := chunkSize; ; {
+		var head [recordHead]byte
+		n, err := f.ReadAt(head[:], s.next)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return false, err
+		}
+		length := recordLength(head[:n])
+		if length == 0 {
+			break
+		}
+		b := make([]byte, max(size, length))
+		if n, err = f.ReadAt(b, s.next); err != nil && !errors.Is(err, io.EOF) {
+			return false, err
+		}
+		if after, ok := headerOf(f); !ok || after.sequence != s.sequence {
+			return false, nil // used again meanwhile
+		}
+		taken, bad := m.segment(b[:n], s.contexts)
+		s.next += int64(taken)
+		broken = broken || bad
+		if taken == 0 || n < len(b) {
+			break
+		}
+		size = min(2*size, 16*chunkSize)
 	}
-	if after, ok := headerOf(f); !ok || after.sequence != s.sequence {
-		return false, nil // used again meanwhile
-	}
-	taken, broken := m.segment(b, s.contexts)
-	s.next += int64(taken)
 	s.complete = before.phase != phaseOpen
 	return broken, nil
 }

@@ -33,6 +33,7 @@ type settings struct {
 	segment int
 	max     int64
 	plain   bool
+	reader  bool // somebody has to read the folder
 }
 
 // WithSegmentSize sets the size of a file, in bytes: [DefaultSegmentSize] unless set, 4 KiB at least and 64 MiB at most. A
@@ -57,6 +58,7 @@ type Writer struct {
 	dir      string
 	settings settings
 	contexts contextTable
+	reader   *readerMark // nil when nobody needs to read
 	buffers  sync.Pool
 
 	tracked atomic.Bool // some exporter tells what it has taken
@@ -65,6 +67,7 @@ type Writer struct {
 	mu       sync.Mutex
 	noMore   bool // Shutdown was called
 	exported bool // the exporter has been shut down
+	closed   sync.Once
 }
 
 // Create begins a journal in the folder dir, which it makes, with mode 0700, if need be. Files have mode 0600. The folder may
@@ -77,16 +80,26 @@ func Create(dir string, opts ...Option) (*Writer, error) {
 		o.apply(&w.settings)
 	}
 	w.buffers.New = func() any { b := make([]byte, 0, 1<<10); return &b }
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := w.openFolder(); err != nil {
 		return nil, fmt.Errorf("create journal: %w", err)
 	}
 	p := newProcess(w)
 	if err := p.open(); err != nil {
 		p.end(true)
+		w.reader.close()
 		return nil, fmt.Errorf("create journal: %w", err)
 	}
 	w.current.Store(p)
 	return w, nil
+}
+
+// openFolder makes the folder, or finds its reader.
+func (w *Writer) openFolder() (err error) {
+	if !w.settings.reader {
+		return os.MkdirAll(w.dir, 0o700)
+	}
+	w.reader, err = openReader(w.dir, w.settings.plain)
+	return err
 }
 
 // process returns the journal of this very process.
@@ -109,20 +122,29 @@ func (w *Writer) OnStart(_ context.Context, s sdktrace.ReadWriteSpan) { w.record
 // OnEnd writes s.
 func (w *Writer) OnEnd(s sdktrace.ReadOnlySpan) { w.record(kindEnd, s) }
 
-func (w *Writer) record(k kind, s sdktrace.ReadOnlySpan) {
+// Record writes s, which has ended, as OnEnd does, and says why it could not. A span that is not sampled is not written.
+func (w *Writer) Record(s sdktrace.ReadOnlySpan) error {
+	if err := w.record(kindEnd, s); err != nil {
+		return fmt.Errorf("write journal: %w", err)
+	}
+	return nil
+}
+
+func (w *Writer) record(k kind, s sdktrace.ReadOnlySpan) error {
 	sc := s.SpanContext()
 	if !sc.IsSampled() {
-		return
+		return nil
 	}
 	at := w.contexts.find(s.Resource(), s.InstrumentationScope())
 	buf := w.buffers.Get().(*[]byte)
 	b := beginRecord((*buf)[:0], k, at.number)
 	b = finishRecord(appendSpan(b, s, k == kindEnd))
-	w.process().append(k, b, at, spanKey{sc.TraceID(), sc.SpanID()})
+	err := w.process().append(k, b, at, spanKey{sc.TraceID(), sc.SpanID()})
 	if cap(b) <= 64<<10 { // and not for ever the largest that ever was
 		*buf = b
 		w.buffers.Put(buf)
 	}
+	return err
 }
 
 // ForceFlush does nothing: what was recorded is safe.
@@ -143,6 +165,7 @@ func (w *Writer) finish(note func()) {
 	w.mu.Unlock()
 	if p := w.current.Load(); over && !p.mark.forked() {
 		p.end(false)
+		w.closed.Do(w.reader.close) // nobody asks any more
 	}
 }
 

@@ -1,0 +1,180 @@
+package journal
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"unsafe"
+)
+
+// The file by which the reader of a folder tells writers that it follows them. FORMAT.md explains it.
+const (
+	readerFile    = "reader"
+	readerSize    = 16
+	atReaderState = 12
+
+	readerFollows = 0
+	readerStopped = 1
+)
+
+// ErrNoReader is the error of a [Writer] made [WithReader] whose folder nobody follows, or no longer.
+var ErrNoReader = errors.New("nobody reads this journal")
+
+// WithReader is for a folder that a reader follows, made by [OpenTail]: [Create] fails with [ErrNoReader] when there is none,
+// and does not make the folder. When the reader has stopped, so does the Writer: each record is then counted as lost, and
+// [Writer.Record] says so.
+func WithReader() Option { return optionFunc(func(s *settings) { s.reader = true }) }
+
+// OpenTail returns a Tail of the folder dir for the one reader that its writers rely on (see [WithReader]). The folder has to
+// be there. Until [Tail.Close] it is locked against [Recover] and other readers, which get [ErrBusy].
+func OpenTail(dir string) (*Tail, error) {
+	unlock, err := lockFolder(dir)
+	if err != nil {
+		return nil, fmt.Errorf("follow journals: %w", err)
+	}
+	t := NewTail(dir)
+	t.unlock = unlock
+	if err := writeReaderState(dir, os.O_CREATE|os.O_EXCL, readerFollows); err != nil {
+		unlock()
+		return nil, fmt.Errorf("follow journals: %w", err)
+	}
+	return t, nil
+}
+
+// writeReaderState writes the reader's file.
+func writeReaderState(dir string, flags int, state uint32) error {
+	f, err := os.OpenFile(filepath.Join(dir, readerFile), os.O_WRONLY|flags, 0o600)
+	if err != nil {
+		return err
+	}
+	var b [readerSize]byte
+	copy(b[:], magic)
+	binary.LittleEndian.PutUint32(b[8:], version)
+	binary.LittleEndian.PutUint32(b[atReaderState:], state)
+	_, err = f.WriteAt(b[:], 0)
+	return errors.Join(err, f.Close())
+}
+
+// Stop tells writers that nobody reads any more. What they had written before is there for a last [Tail.Poll]. A record that
+// is written at this very moment may be there, too, although its writer believes it lost.
+func (t *Tail) Stop() error {
+	if t.unlock == nil {
+		return nil
+	}
+	if err := writeReaderState(t.dir, 0, readerStopped); err != nil {
+		return fmt.Errorf("stop following journals: %w", err)
+	}
+	return nil
+}
+
+// Close lets go of the folder, so that [Recover] can have it. It is removed if it holds no journal.
+func (t *Tail) Close() error {
+	if t.unlock == nil {
+		return nil
+	}
+	err := removeFolder(t.dir)
+	t.unlock()
+	t.unlock = nil
+	return err
+}
+
+// RemoveFolder removes a folder of a reader that is gone, such as one that was killed, if it holds no journal. It tells whether
+// the folder is gone.
+func RemoveFolder(dir string) (gone bool, err error) {
+	unlock, err := lockFolder(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("remove folder of journals: %w", err)
+	}
+	defer unlock()
+	if err := removeFolder(dir); err != nil {
+		return false, err
+	}
+	_, err = os.Lstat(dir)
+	return errors.Is(err, fs.ErrNotExist), nil
+}
+
+// removeFolder removes a folder that holds no journal, its reader's file with it. The folder is locked.
+func removeFolder(dir string) error {
+	writers, err := list(dir)
+	if err != nil || len(writers) > 0 {
+		return err
+	}
+	// A process that is about to begin a journal has to know that it is too late.
+	if err := writeReaderState(dir, 0, readerStopped); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove folder of journals: %w", err)
+	}
+	if writers, err = list(dir); err != nil || len(writers) > 0 {
+		return err
+	}
+	for _, path := range []string{filepath.Join(dir, readerFile), dir} {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove folder of journals: %w", err)
+		}
+	}
+	return nil
+}
+
+// readerMark is a writer's view of its reader's file.
+type readerMark struct {
+	mem  []byte   // mapped; nil where that could be dangerous
+	file *os.File // when it is not mapped
+}
+
+// openReader finds the reader of a folder.
+func openReader(dir string, plain bool) (*readerMark, error) {
+	f, err := os.Open(filepath.Join(dir, readerFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, ErrNoReader
+	}
+	if err != nil {
+		return nil, err
+	}
+	m := &readerMark{file: f}
+	if m.stopped() {
+		_ = f.Close()
+		return nil, ErrNoReader
+	}
+	if plain || !mayMap(f) {
+		return m, nil
+	}
+	if mem, err := mapReadOnly(f, readerSize); err == nil {
+		_ = f.Close()
+		m.mem, m.file = mem, nil
+	}
+	return m, nil
+}
+
+// stopped tells whether the reader has. What cannot be read counts as stopped.
+func (m *readerMark) stopped() bool {
+	if m == nil {
+		return false
+	}
+	if m.mem != nil {
+		state := uint32(readerStopped)
+		_ = guarded(func() { state = atomic.LoadUint32((*uint32)(unsafe.Pointer(&m.mem[atReaderState]))) })
+		return state != readerFollows // in either byte order
+	}
+	var b [readerSize]byte
+	if n, _ := m.file.ReadAt(b[:], 0); n < readerSize {
+		return true
+	}
+	return binary.LittleEndian.Uint32(b[atReaderState:]) != readerFollows
+}
+
+func (m *readerMark) close() {
+	if m == nil {
+		return
+	}
+	if m.mem != nil {
+		_ = unmapFile(m.mem)
+	} else {
+		_ = m.file.Close()
+	}
+}
