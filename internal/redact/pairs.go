@@ -1,0 +1,92 @@
+package redact
+
+import (
+	"regexp"
+	"strings"
+	"sync"
+)
+
+var (
+	// namePattern is a name with what may stand between it and its value: NAME=, "name": , Header: , name => , ('name', b'…,
+	// and a blank after a flag. Of an escaped quotation the backslashes are part of it.
+	namePattern = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`(-{0,2}[A-Za-z_][\w.-]*)(\\*["']?\]?[ \t]*(?:=>|:=|==|[=:])[ \t]*|\\*["'],[ \t]*|[ \t]+)`)
+	})
+	// countPattern is a number that is too short for a secret.
+	countPattern = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^(?:[0-9]{1,4}|[0-9]{1,4}\.[0-9]+)(?:m?s)?(?:[\s,;)}\]]|$)`)
+	})
+	// valuePattern is a value: in quotes (of a cut text without their end), in brackets, or one word with a scheme before it.
+	valuePattern = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^(?:b?"(?:[^"\\]|\\.)*"|b?'(?:[^'\\]|\\.)*'|\\+".*?\\+"|\\+'.*?\\+'|b?["'][^\n]*|\[[^\]\n]*\]|` +
+			`(?i:(?:bearer|basic|token|digest|negotiate)\s+)?[^\s"'&;\\]+|\\+["']?[^\n]*)`)
+	})
+)
+
+// pairs hides the values of NAME=VALUE, "name": "value", Header: value and --flag value in s.
+func pairs(s string) string {
+	var out strings.Builder
+	names, values := namePattern(), valuePattern()
+	at, done := 0, 0 // what comes before done is in out
+	for {
+		m := names.FindStringSubmatchIndex(s[at:])
+		if m == nil {
+			break
+		}
+		name, sep, value := s[at+m[2]:at+m[3]], s[at+m[4]:at+m[5]], s[at+m[1]:]
+		begin := at + m[2]
+		at += m[1] // what follows may be the name of the next pair
+		size := 0
+		if userFlags[name] {
+			if v := values.FindStringIndex(value); v != nil && hasPassword(strings.Trim(value[:v[1]], `"'`)) {
+				size = v[1]
+			}
+		} else if isPair(name, sep, value) {
+			size = valueSize(s, begin, name, sep, value, values)
+		}
+		if size > 0 {
+			out.WriteString(s[done:at])
+			out.WriteString(Mark)
+			at += size
+			done = at
+		}
+	}
+	if done == 0 {
+		return s
+	}
+	out.WriteString(s[done:])
+	return out.String()
+}
+
+// isPair tells whether a value belongs to the name before it, and is a secret.
+func isPair(name, sep, value string) bool {
+	if !SecretName(name) || isPlace(name, strings.TrimLeft(value, `"'`)) {
+		return false
+	}
+	if number := countPattern().FindString(value); number != "" && strings.HasSuffix(strings.ToLower(name), "token") {
+		return false // "time to first token: 0.25"
+	}
+	if strings.TrimSpace(sep) == "" { // only flags are followed by their value
+		return strings.HasPrefix(name, "-") && !strings.HasPrefix(value, "-")
+	}
+	return true
+}
+
+// valueSize is how long the value is that follows the name at begin of s.
+func valueSize(s string, begin int, name, sep, value string, values *regexp.Regexp) int {
+	colon := strings.Contains(sep, ":") && strings.HasSuffix(sep, " ")
+	if colon && isHeader(name) && value != "" && !strings.ContainsRune("\"'[\\", rune(value[0])) {
+		ends := "\r\n"
+		if begin > 0 && (s[begin-1] == '"' || s[begin-1] == '\'') {
+			ends += s[begin-1 : begin]
+		}
+		if end := strings.IndexAny(value, ends); end >= 0 {
+			return len(strings.TrimRight(value[:end], `\`))
+		}
+		return len(value)
+	}
+	if v := values.FindStringIndex(value); v != nil {
+		return v[1]
+	}
+	return 0
+}
