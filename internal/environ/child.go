@@ -8,6 +8,12 @@ import (
 // RunVariable names the run a process belongs to. A forkspan that finds it set adds a span to that run.
 const RunVariable = "FORKSPAN_RUN"
 
+// JournalVariable names the folder where processes of a run keep journals of their spans.
+const JournalVariable = "FORKSPAN_JOURNAL"
+
+// EndpointVariable repeats the endpoint of a run, so that who keeps journals knows whether somebody has changed it since.
+const EndpointVariable = "FORKSPAN_RUN_ENDPOINT"
+
 // RunAttribute is the resource attribute that names the run.
 const RunAttribute = "forkspan.run.id"
 
@@ -23,6 +29,7 @@ type TraceContext struct {
 type Child struct {
 	HostPort string       // of the port that receives their spans; empty leaves all OTLP settings alone
 	RunID    string       // becomes FORKSPAN_RUN and a resource attribute
+	Journal  string       // folder of journals; empty for none
 	Service  string       // service name where the user gave none
 	Context  TraceContext // empty values are removed from the environment
 }
@@ -44,8 +51,14 @@ func (c Child) environ(base []string, fold bool) []string {
 		v.set("OTEL_SERVICE_NAME", c.Service)
 	}
 	v.set("OTEL_RESOURCE_ATTRIBUTES", withRunAttribute(v.get("OTEL_RESOURCE_ATTRIBUTES"), c.RunID))
+	v.unset(EndpointVariable)
 	if c.HostPort != "" {
 		exportTo(v, c.HostPort)
+		v.set(EndpointVariable, Endpoint(c.HostPort))
+	}
+	v.unset(JournalVariable)
+	if c.Journal != "" {
+		v.set(JournalVariable, c.Journal)
 	}
 	return v.environ()
 }

@@ -36,7 +36,9 @@ func WithoutOuter(environ []string) []string {
 	for _, name := range []string{"ENDPOINT", "INSECURE", "PROTOCOL"} {
 		v.unset("OTEL_EXPORTER_OTLP_TRACES_" + name)
 	}
-	v.unset(RunVariable)
+	for _, name := range []string{RunVariable, JournalVariable, EndpointVariable} {
+		v.unset(name)
+	}
 	return v.environ()
 }
 
