@@ -56,6 +56,8 @@ func (a *app) load(ctx context.Context, ref string) (*source, error) {
 	}
 	defer r.close()
 	switch {
+	case r.run != nil && r.run.Kind == scriptKind:
+		return loadScript(ctx, r.db, *r.run)
 	case r.run != nil:
 		return loadRun(ctx, r.db, *r.run)
 	case r.trace != nil:
@@ -205,6 +207,16 @@ func loadRun(ctx context.Context, db *store.Store, run store.Run) (*source, erro
 	return &source{title: runTitle(run), run: &run, spans: spans}, nil
 }
 
+// loadScript loads what scripts have made of a trace together with the runs of commands below it.
+func loadScript(ctx context.Context, db *store.Store, run store.Run) (*source, error) {
+	src, err := loadTrace(ctx, db, run.TraceID)
+	if err != nil {
+		return nil, err
+	}
+	src.title, src.run, src.trace = runTitle(run), &run, nil
+	return src, nil
+}
+
 func loadTrace(ctx context.Context, db *store.Store, id otlp.TraceID) (*source, error) {
 	spans, err := decodeAll(db.Trace(ctx, id))
 	if err != nil {
@@ -313,7 +325,7 @@ func (s *source) timelineOptions() timeline.Options {
 		return opts
 	}
 	for _, id := range []otlp.SpanID{s.run.SpanID, s.run.ParentID} {
-		if id != (otlp.SpanID{}) {
+		if id != (otlp.SpanID{}) && s.run.Kind != scriptKind {
 			opts.AmbientParents = append(opts.AmbientParents, id)
 		}
 	}

@@ -18,6 +18,8 @@ func runTitle(run store.Run) string {
 	switch {
 	case run.Kind == "import":
 		title += " imported"
+	case run.Kind == scriptKind && run.Exit == nil:
+		title += " has not ended"
 	case run.Exit == nil && alive(run):
 		title += " has been running for " + timeline.FormatDuration(time.Since(run.Start).Nanoseconds())
 	case run.Exit == nil:
@@ -65,6 +67,8 @@ func outcome(run store.Run) string {
 	switch {
 	case run.Kind == "import":
 		return ""
+	case run.Kind == scriptKind:
+		return scriptOutcome(run)
 	case run.Exit == nil && alive(run):
 		return "running"
 	case run.Exit == nil:
@@ -73,6 +77,17 @@ func outcome(run store.Run) string {
 		return commandspan.SignalName(syscall.Signal(run.Exit.Signal))
 	}
 	return fmt.Sprintf("exited %d", run.Exit.Code)
+}
+
+// scriptOutcome is how the first span of a script ended.
+func scriptOutcome(run store.Run) string {
+	switch {
+	case run.Exit == nil:
+		return "open"
+	case run.Exit.Code != 0:
+		return "failed"
+	}
+	return "ended"
 }
 
 // shortIDs are the ids of runs as far as they are needed to tell them apart, four characters at least.

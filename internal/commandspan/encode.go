@@ -30,8 +30,11 @@ type Span struct {
 	Message    string // of status Error
 }
 
-// scopeName is the instrumentation scope of the spans that forkspan itself makes.
-const scopeName = "forkspan.dev/forkspan/run"
+// The instrumentation scopes of the spans that forkspan itself makes: of commands, and for scripts.
+const (
+	scopeName       = "forkspan.dev/forkspan/run"
+	scriptScopeName = "forkspan.dev/forkspan/span"
+)
 
 // What the resource of those spans says of who made them.
 const (
@@ -48,6 +51,15 @@ const (
 
 // Encode returns the protobuf of an ExportTraceServiceRequest with the spans of one resource.
 func Encode(resource []otlp.Field, version string, spans ...Span) []byte {
+	return encode(resource, scopeName, version, spans)
+}
+
+// EncodeScript is [Encode] for a span that a script has made.
+func EncodeScript(resource []otlp.Field, version string, span Span) []byte {
+	return encode(resource, scriptScopeName, version, []Span{span})
+}
+
+func encode(resource []otlp.Field, scopeName, version string, spans []Span) []byte {
 	var scope []byte
 	scope = appendText(scope, 1, scopeName)
 	scope = appendText(scope, 2, version)
@@ -67,7 +79,7 @@ func Made(body []byte, sum otlp.Summary) bool {
 			return false
 		}
 	}
-	return bytes.Contains(body, []byte(scopeName))
+	return bytes.Contains(body, []byte(scopeName)) || bytes.Contains(body, []byte(scriptScopeName))
 }
 
 // FromForkspan tells whether p is the resource that a forkspan puts its own spans under, see [Resource].
