@@ -10,15 +10,32 @@ import (
 type node struct {
 	Process
 	guessed  bool   // Start is reckoned, not read
+	fixed    bool   // Start must stay as it is: others refer to it
 	listed   bool   // it is among those remembered
 	parents  bool   // it has had children in the tree
-	lingers  bool   // its first thread has ended and others may not have
-	measured bool   // the use is from the end of the process: samples are older
-	stack    uint64 // where its stack begins: the exec that it runs; 0 when not known
-	seen     bool   // its facts have been read at least once
+	measured bool   // the use is that of the whole life: samples are older
+	readable bool   // we may read what only the process's user may
+	reaped   bool   // its pid is free
+	forked   bool   // the event of its start has been seen
+	held     bool   // its end will be told at once
+	stack    uint64 // where its stack begins, which tells one exec from the next; 0 when not known
+	looks    int    // how often its arguments were looked for in vain
+
+	// Its first thread has ended, others may live: the process ends with the last of them.
+	lingers    bool
+	lastEnd    time.Time
+	lastStatus int
 }
 
 func (n *node) alive() bool { return n.Ended.IsZero() }
+
+// is tells whether a process that started at a tick is this one.
+func (n *node) is(start uint64) bool {
+	if n.guessed {
+		return start+2 >= n.Start && start <= n.Start+2 || n.Start == 0
+	}
+	return start == n.Start
+}
 
 // tree is the processes seen. It knows nothing of where the facts come from.
 type tree struct {
@@ -77,13 +94,13 @@ func (t *tree) drop(pid int) {
 func (t *tree) fork(parent *node, id ID, started time.Time) *node {
 	p := Process{ID: id, Started: started}
 	if parent != nil {
-		parent.parents = true
+		parent.parents, parent.fixed = true, true
 		p.Parent, p.Program, p.Args = parent.ID, parent.Program, parent.Args
 	}
 	n := t.add(p)
 	n.guessed = true
 	if parent != nil {
-		n.stack = parent.stack
+		n.stack, n.readable = parent.stack, parent.readable
 	}
 	return n
 }
@@ -91,11 +108,11 @@ func (t *tree) fork(parent *node, id ID, started time.Time) *node {
 // exec takes note that a process runs another program. A thread other than the first may do that: the first one's end,
 // which came before, was not the process's then.
 func (t *tree) exec(n *node, at time.Time) {
-	if !n.alive() {
+	if !n.alive() && !n.reaped {
 		n.Ended, n.Exited, n.Code, n.Signal, n.measured = time.Time{}, false, 0, 0, false
 		t.living[n] = true
 	}
-	n.lingers, n.seen = false, false
+	n.lingers, n.looks = false, 0
 	n.Execed, n.Args = at, nil
 	t.changed = time.Now()
 }

@@ -15,7 +15,8 @@ type Options struct {
 	// Limit is how many processes are remembered, 100,000 when 0. Those that come later are counted.
 	Limit int
 
-	proc string // where proc is mounted, for tests
+	proc        string // where proc is mounted, for tests
+	eventBuffer int    // bytes, for tests
 }
 
 const defaultLimit = 100_000

@@ -1,0 +1,169 @@
+package proctree
+
+import (
+	"bytes"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// oomWatch finds out which processes the kernel has killed for want of memory: from the kernel's log where we may read
+// it, else from the count of a control group.
+type oomWatch struct {
+	log     int          // descriptor of the kernel's log; -1 when it may not be read
+	pids    map[int]bool // killed, as the log says
+	counter string       // file that counts the kills of the root's control group; empty without one
+	count   int64        // kills that are accounted for
+}
+
+// initialPIDs is the machine's pid namespace, whose pids the kernel's log tells.
+const initialPIDs = "pid:[4026531836]"
+
+func (o *oomWatch) open() {
+	o.log, o.pids = -1, map[int]bool{}
+	if namespace, err := os.Readlink("/proc/self/ns/pid"); err != nil || namespace != initialPIDs {
+		return
+	}
+	fd, err := unix.Open("/dev/kmsg", unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return
+	}
+	if _, err = unix.Seek(fd, 0, unix.SEEK_END); err != nil {
+		_ = unix.Close(fd)
+		return
+	}
+	o.log = fd
+}
+
+func (o *oomWatch) close() {
+	if o.log >= 0 {
+		_ = unix.Close(o.log)
+	}
+}
+
+// begin finds the counter of the control group that a process is in.
+func (o *oomWatch) begin(p *procfs, pid int) {
+	if o.log >= 0 {
+		return
+	}
+	content, err := p.read(p.path(pid, "cgroup"))
+	if err != nil {
+		return
+	}
+	for _, candidate := range oomCounters(string(content)) {
+		if n, ok := readOOMKills(candidate); ok {
+			o.counter, o.count = candidate, n
+			return
+		}
+	}
+}
+
+// oomCounters lists the files that may count the kills of a control group, from /proc/PID/cgroup (cgroups(7)).
+func oomCounters(membership string) []string {
+	var list []string
+	for line := range strings.Lines(membership) {
+		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		if len(parts) != 3 || strings.Contains(parts[2], "/..") {
+			continue
+		}
+		path := strings.TrimSuffix(parts[2], "/")
+		switch {
+		case parts[0] == "0" && parts[1] == "":
+			list = append(list, "/sys/fs/cgroup"+path+"/memory.events", "/sys/fs/cgroup/memory.events")
+		case strings.Contains(","+parts[1]+",", ",memory,"):
+			list = append(list, "/sys/fs/cgroup/memory"+path+"/memory.oom_control", "/sys/fs/cgroup/memory/memory.oom_control")
+		}
+	}
+	return list
+}
+
+func readOOMKills(path string) (int64, bool) {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return 0, false
+	}
+	return parseOOMKills(content)
+}
+
+// parseOOMKills finds the count in memory.events or memory.oom_control.
+func parseOOMKills(content []byte) (int64, bool) {
+	for line := range bytes.Lines(content) {
+		if value, ok := bytes.CutPrefix(line, []byte("oom_kill ")); ok {
+			n, err := strconv.ParseInt(string(bytes.TrimSpace(value)), 10, 64)
+			return n, err == nil
+		}
+	}
+	return 0, false
+}
+
+// killed tells whether the kernel says that it killed a process, which has ended by KILL just now.
+func (o *oomWatch) killed(pid int) bool {
+	if o.log >= 0 {
+		o.readLog()
+		killed := o.pids[pid]
+		delete(o.pids, pid)
+		return killed
+	}
+	if o.counter == "" {
+		return false
+	}
+	if n, ok := readOOMKills(o.counter); !ok || n <= o.count {
+		return false
+	}
+	o.count++
+	return true
+}
+
+// settle gives up on kills whose process was not seen to end: it was none of the tree.
+func (o *oomWatch) settle() {
+	if o.counter == "" {
+		return
+	}
+	if n, ok := readOOMKills(o.counter); ok {
+		o.count = n
+	}
+}
+
+// maxOOMKills is how many kills of others are kept.
+const maxOOMKills = 1024
+
+// readLog reads what the kernel has logged since the last time.
+func (o *oomWatch) readLog() {
+	buffer := make([]byte, 8192) // one record a read
+	for {
+		n, err := unix.Read(o.log, buffer)
+		switch err {
+		case nil:
+		case unix.EINTR, unix.EPIPE: // EPIPE: records were overwritten before we read them
+			continue
+		default:
+			return
+		}
+		if pid, ok := parseOOMRecord(buffer[:n]); ok {
+			if len(o.pids) >= maxOOMKills {
+				clear(o.pids)
+			}
+			o.pids[pid] = true
+		}
+	}
+}
+
+// parseOOMRecord finds the pid in a record of the kernel's log about a kill for want of memory.
+func parseOOMRecord(record []byte) (int, bool) {
+	prefix, message, _ := bytes.Cut(record, []byte(";"))
+	facility, _, _ := bytes.Cut(prefix, []byte(","))
+	if priority, err := strconv.Atoi(string(facility)); err != nil || priority>>3 != 0 {
+		return 0, false // not the kernel's: anyone who may write to the log could have said it
+	}
+	const phrase = "Killed process "
+	_, rest, ok := bytes.Cut(message, []byte(phrase))
+	if !ok || !bytes.HasPrefix(message, []byte(phrase)) &&
+		!bytes.HasPrefix(message, []byte("Out of memory")) && !bytes.HasPrefix(message, []byte("Memory cgroup out of memory")) {
+		return 0, false
+	}
+	digits, _, _ := bytes.Cut(rest, []byte(" "))
+	pid, err := strconv.Atoi(string(bytes.TrimSuffix(digits, []byte(","))))
+	return pid, err == nil && pid > 0
+}
