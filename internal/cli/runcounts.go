@@ -74,6 +74,6 @@ func (c *runCounts) account() store.Account {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return store.Account{
-		Spans: c.spans, Traces: int64(len(c.traces)), Processes: int64(len(c.processes)), Dropped: maps.Clone(c.dropped),
+		Spans: c.spans, Traces: int64(len(c.traces)), Processes: int64(len(c.processes)), Senders: int64(len(c.processes)), Dropped: maps.Clone(c.dropped),
 	}
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"os"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"forkspan.dev/forkspan/internal/proctree"
 	"forkspan.dev/forkspan/internal/receive"
 	"forkspan.dev/forkspan/internal/store"
+	"forkspan.dev/forkspan/internal/timeline"
 )
 
 // processTree is what a run knows of its processes, and who of them sent which spans. It is safe for concurrent use.
@@ -285,4 +287,45 @@ func (r *localRun) sawAll() bool {
 	}
 	stats := r.server.Stats()
 	return stats.Rejected == 0 && stats.Refused == 0
+}
+
+// treeLines says what the account has to say of the processes beyond their number.
+func (r *localRun) treeLines() []string {
+	var lines []string
+	r.tree.mu.Lock()
+	defer r.tree.mu.Unlock()
+	if r.record.Account.Senders > 0 {
+		times := "x"
+		if r.textOptions(r.Stderr).Unicode {
+			times = "×"
+		}
+		if line := silentLine(r.tree.settled, times); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	if line := coverageLine(r.record.Account); line != "" {
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+// coverageLine says which processes may be missing; empty when that is none, or not many.
+func coverageLine(a store.Account) string {
+	c := a.Coverage
+	if c == nil || c.Unwatched {
+		return ""
+	}
+	// Threads are among the forks, and other programs' processes.
+	const least = 100
+	unseen := c.Forks - a.Processes
+	switch {
+	case c.Beyond > 0:
+		return timeline.FormatCount(c.Beyond) + " more processes are not kept: they were too many"
+	case c.Missed > 0:
+		return "processes may be missing: the kernel could not tell of all of them"
+	case !c.Events && c.Step > 0 && unseen >= max(least, 2*a.Processes):
+		return fmt.Sprintf("processes that lived for less than %s may be missing: %s seen, %s started on this machine meanwhile, threads included",
+			elapsed(c.Step), timeline.FormatCount(a.Processes), timeline.FormatCount(c.Forks))
+	}
+	return ""
 }

@@ -38,6 +38,9 @@ func (r *localRun) report(how string, left []supervise.Descendant) {
 		return
 	}
 	fmt.Fprintln(r.Stderr, r.accountLine(how))
+	for _, line := range r.treeLines() {
+		fmt.Fprintln(r.Stderr, "forkspan: "+line)
+	}
 	if len(left) > 0 {
 		fmt.Fprintln(r.Stderr, "forkspan: still running: "+descendants(left))
 	}
@@ -64,8 +67,14 @@ func (r *localRun) accountLine(how string) string {
 		counted(int(account.Processes), "process", "processes"),
 		counted(int(account.Spans), "span", "spans") + ", " + counted(int(account.Traces), "trace", "traces") + ", " + dropped(account.Dropped),
 	}
-	if account.Processes == 0 {
+	if account.Silent > 0 {
+		parts[2] += ", " + timeline.FormatCount(account.Silent) + " silent"
+	}
+	if account.Processes == 0 || account.Coverage != nil && account.Senders == 0 {
 		parts[2] = "no process sent spans"
+		if account.Processes > 1 {
+			parts[2] = counted(int(account.Processes), "process", "processes") + ", none sent spans"
+		}
 		own := int64(1)
 		if r.startup != (otlp.SpanID{}) {
 			own = 2
@@ -162,7 +171,7 @@ func (r *localRun) draw(w io.Writer, rows int) error {
 	if err != nil {
 		return err
 	}
-	src := source{run: &r.record, spans: spans}
+	src := source{run: &r.record, spans: spans, tree: r.tree.facts(false)}
 	opts := src.timelineOptions()
 	opts.MaxRows = rows
 	t := timeline.Build(spans, opts)

@@ -28,6 +28,7 @@ type source struct {
 	run      *store.Run // nil for a file, or a trace of no run
 	trace    *otlp.TraceID
 	spans    []otlp.Span
+	tree     []store.Process // of the run, by their start; nil when nobody watched it
 	problems []fileProblem
 }
 
@@ -204,7 +205,11 @@ func loadRun(ctx context.Context, db *store.Store, run store.Run) (*source, erro
 	if err != nil {
 		return nil, fmt.Errorf("read run %s: %w", run.ID, err)
 	}
-	return &source{title: runTitle(run), run: &run, spans: spans}, nil
+	tree, err := db.Tree(ctx, run.ID)
+	if err != nil {
+		return nil, fmt.Errorf("read run %s: %w", run.ID, err)
+	}
+	return &source{title: runTitle(run), run: &run, spans: spans, tree: tree}, nil
 }
 
 // loadScript loads what scripts have made of a trace together with the runs of commands below it.
@@ -324,6 +329,7 @@ func (s *source) timelineOptions() timeline.Options {
 	if s.run == nil {
 		return opts
 	}
+	opts.System = systemFacts(s.tree)
 	for _, id := range []otlp.SpanID{s.run.SpanID, s.run.ParentID} {
 		if id != (otlp.SpanID{}) && s.run.Kind != scriptKind {
 			opts.AmbientParents = append(opts.AmbientParents, id)

@@ -46,6 +46,7 @@ type Account struct {
 	Processes int64            `json:"processes"`         // the command's, where Coverage is known; else those that sent spans
 	Dropped   map[string]int64 `json:"dropped,omitempty"` // by reason
 
+	Senders  int64              `json:"senders,omitempty"`  // resources that spans came with
 	Silent   int64              `json:"silent,omitempty"`   // processes that ran and sent no span
 	Coverage *proctree.Coverage `json:"coverage,omitempty"` // how completely the processes were seen; nil when they were not watched
 }

@@ -45,13 +45,15 @@ func (b *builder) filter() {
 	}
 }
 
-// called tells whether a user who wrote name could mean p: a part of its label, role or service in any case, or its pid.
+// called tells whether a user who wrote name could mean p: a part of its label, role, service or program in any case, or its pid.
 func (p *Process) called(name string) bool {
 	if name == "" || strconv.Itoa(p.PID) == name {
 		return true
 	}
 	name = strings.ToLower(name)
-	return slices.ContainsFunc([]string{p.Label, p.Name, p.Kind, p.Service}, func(s string) bool {
-		return strings.Contains(strings.ToLower(s), name)
-	})
+	called := func(s string) bool { return strings.Contains(strings.ToLower(s), name) }
+	return slices.ContainsFunc([]string{p.Label, p.Name, p.Kind, p.Service}, called) ||
+		slices.ContainsFunc(p.system, func(known *OSProcess) bool {
+			return strconv.Itoa(known.PID) == name || called(known.Program)
+		})
 }

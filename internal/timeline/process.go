@@ -19,6 +19,8 @@ type Process struct {
 
 	base string // Name without its rank: "Worker_" of "Worker_1"; empty when it has none
 	rank int
+
+	system []*OSProcess // those that may have sent its spans
 }
 
 // identity is what tells two processes apart. Equal programs on two hosts may share a pid, forked children may share everything

@@ -205,6 +205,7 @@ func (b *builder) row(it item) Row {
 	if b.g.grouped(at) {
 		b.spread(&r, b.g.members(at))
 	}
+	b.explain(&r, at)
 	if n.has(request) {
 		r.FirstToken = b.f.firstToken(at)
 	}

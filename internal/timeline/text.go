@@ -50,6 +50,7 @@ func (t *Timeline) WriteText(w io.Writer, opts TextOptions) error {
 			}
 		}
 	}
+	d.foot()
 	d.notes()
 	return d.flush()
 }
@@ -144,10 +145,7 @@ func (d *drawing) labelOf(r *Row) []part {
 		name = red
 	}
 	if r.Prefix != "" {
-		prefix := Clean(r.Prefix)
-		if d.g == &asciiGlyphs {
-			prefix = strings.ReplaceAll(prefix, " … ", d.g.to)
-		}
+		prefix := d.ascii(Clean(r.Prefix))
 		parts = append(parts, part{style: hue(r.Process), text: prefix, flexible: true}, part{style: hue(r.Process), text: ": "})
 	}
 	parts = append(parts, part{style: name, text: Clean(r.Name), flexible: true})
@@ -245,6 +243,9 @@ func (d *drawing) row(i int) {
 	if r.ErrorType != "" || r.ErrorMessage != "" {
 		d.failure(i)
 	}
+	if r.Death != nil {
+		d.below(i, yellow, d.interruption(r))
+	}
 }
 
 // barOf is a row's bar, with a note where there is room left beside it.
@@ -330,13 +331,29 @@ func (d *drawing) guideColumns(depth int) int {
 	return 2 * most
 }
 
-// failure draws an error's type and message on lines of their own, across the whole width.
+// interruption says when an unfinished span was heard of, on the axis of the drawing, and how its process ended.
+func (d *drawing) interruption(r *Row) string {
+	text := "started at " + FormatDuration(r.Start-d.t.Start) + ", last sign of life at " + FormatDuration(r.End-d.t.Start)
+	how := r.Death.How
+	if how == "" {
+		how = "ended"
+	}
+	return d.text(text + ", process " + how + " at " + FormatDuration(r.Death.After))
+}
+
+// failure draws an error's type and message.
 func (d *drawing) failure(i int) {
 	r := &d.t.Rows[i]
 	text := Clean(strings.TrimSpace(r.ErrorMessage))
 	if r.ErrorType != "" && !strings.HasPrefix(text, r.ErrorType) {
 		text = strings.TrimSuffix(Clean(r.ErrorType)+": "+text, ": ")
 	}
+	d.below(i, red, text)
+}
+
+// below draws a text on lines of its own below a row, across the whole width.
+func (d *drawing) below(i int, st style, text string) {
+	r := &d.t.Rows[i]
 	var guide strings.Builder
 	if r.Depth <= d.deepest() {
 		d.guideLines(&guide, 1, r.Depth)
@@ -351,7 +368,7 @@ func (d *drawing) failure(i int) {
 	for _, line := range wrap(text, d.width-columnsOf(guide.String()), errorLines, d.g.ellipsis) {
 		from := len(d.pen.buf)
 		d.pen.put(dim, guide.String())
-		d.pen.put(red, line)
+		d.pen.put(st, line)
 		d.pen.endLine(from)
 	}
 }

@@ -14,6 +14,8 @@ type Options struct {
 	Ready int64 // when the command was ready, Unix nanoseconds; 0 when nobody knows
 	Now   int64 // while the command runs: until when it is known to, Unix nanoseconds; 0 when it has ended or nobody knows
 
+	System []OSProcess // what is known of the processes themselves
+
 	All          bool // every row: requests, ranks one by one, everything after start-up
 	NoGroup      bool // ranks one by one
 	ListRequests bool // requests row by row
@@ -40,6 +42,8 @@ type Timeline struct {
 	Hidden     int       // rows left out by MaxDepth and MaxRows
 	Spans      int       // distinct spans that were given
 	Requests   int
+	Gaps       []Gap   // times before first spans that matter, the longest first
+	Deaths     []Death // processes that failed, by their first span
 }
 
 // Trace is a heading: rows of one trace follow each other. Requests have a row of their own instead.
@@ -93,6 +97,8 @@ type Row struct {
 	Context       bool // does not match the filter, something below it does
 	Hidden        int  // rows below it that are left out
 
+	Death *Death // of the process of an outermost unfinished span, After since Timeline.Start; nil while it lives or is not known
+
 	Span    *otlp.Span   // the span, or the earliest of a group; nil for requests
 	Members []*otlp.Span // of a group
 }
@@ -110,6 +116,7 @@ func Build(spans []otlp.Span, opts Options) *Timeline {
 	}
 	b := &builder{f: f, g: g, t: t, opts: opts, errors: map[int32]spanError{}}
 	b.build()
+	t.tell()
 	return t
 }
 

@@ -90,6 +90,7 @@ func (ix *index) find(key spanKey, proc int32, nodes []node) int32 {
 func grow(spans []otlp.Span, opts Options) *forest {
 	f := &forest{}
 	f.plant(spans)
+	f.know(opts.System)
 	ix := f.dedupe()
 	f.link(ix, opts)
 	f.cutCycles()
