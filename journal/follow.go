@@ -71,15 +71,36 @@ func (t *Tail) Stop() error {
 	return nil
 }
 
-// Close lets go of the folder, so that [Recover] can have it. It is removed if it holds no journal.
-func (t *Tail) Close() error {
+// Live is how many writers the last Poll found that had not ended.
+func (t *Tail) Live() int { return t.live }
+
+// Close lets go of the folder, so that [Recover] can have it. With remove, after [Tail.Stop] and when all that Poll has
+// returned is kept elsewhere, the folder is removed and the journals in it, those of live processes too. It tells whether the
+// folder is gone: a process that begins a journal at this very moment may keep it.
+func (t *Tail) Close(remove bool) (gone bool, err error) {
 	if t.unlock == nil {
-		return nil
+		return false, nil
 	}
-	err := removeFolder(t.dir)
+	for tries := 0; remove && !gone && tries < 3 && err == nil; tries++ {
+		if err = removeJournals(t.dir); err == nil {
+			gone, err = removeFolder(t.dir)
+		}
+	}
 	t.unlock()
 	t.unlock = nil
-	return err
+	return gone, err
+}
+
+func removeJournals(dir string) error {
+	writers, err := list(dir)
+	if err != nil {
+		return fmt.Errorf("remove journals: %w", err)
+	}
+	var errs []error
+	for _, w := range writers {
+		errs = append(errs, w.journal().Remove())
+	}
+	return errors.Join(errs...)
 }
 
 // RemoveFolder removes a folder of a reader that is gone, such as one that was killed, if it holds no journal. It tells whether
@@ -93,32 +114,29 @@ func RemoveFolder(dir string) (gone bool, err error) {
 		return false, fmt.Errorf("remove folder of journals: %w", err)
 	}
 	defer unlock()
-	if err := removeFolder(dir); err != nil {
-		return false, err
-	}
-	_, err = os.Lstat(dir)
-	return errors.Is(err, fs.ErrNotExist), nil
+	return removeFolder(dir)
 }
 
-// removeFolder removes a folder that holds no journal, its reader's file with it. The folder is locked.
-func removeFolder(dir string) error {
+// removeFolder removes a folder that holds no journal, its reader's file with it, and tells whether it is gone. The folder is
+// locked.
+func removeFolder(dir string) (gone bool, err error) {
 	writers, err := list(dir)
 	if err != nil || len(writers) > 0 {
-		return err
+		return false, err
 	}
 	// A process that is about to begin a journal has to know that it is too late.
 	if err := writeReaderState(dir, 0, readerStopped); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("remove folder of journals: %w", err)
+		return false, fmt.Errorf("remove folder of journals: %w", err)
 	}
 	if writers, err = list(dir); err != nil || len(writers) > 0 {
-		return err
+		return false, err
 	}
 	for _, path := range []string{filepath.Join(dir, readerFile), dir} {
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("remove folder of journals: %w", err)
+			return false, nil // somebody else's file, or a journal that was begun just now
 		}
 	}
-	return nil
+	return true, nil
 }
 
 // readerMark is a writer's view of its reader's file.

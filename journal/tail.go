@@ -24,6 +24,7 @@ type Tail struct {
 	segments map[string]*tailed       // by path
 	writers  map[string]*tailedWriter // by name
 	known    map[string]identity      // of the writers, by name
+	live     int                      // writers as of the last Poll
 	unlock   func()                   // nil for a Tail that no writer relies on
 }
 
@@ -57,6 +58,7 @@ func (t *Tail) Poll() ([]*Journal, error) {
 	}
 	segments, writers, known := map[string]*tailed{}, map[string]*tailedWriter{}, map[string]identity{}
 	now := time.Now().UnixNano()
+	t.live = 0
 	var added []*Journal
 	var errs []error
 	for i := range found {
@@ -69,6 +71,9 @@ func (t *Tail) Poll() ([]*Journal, error) {
 		j, err := t.poll(w, state, segments, now)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("follow journals: %w", err))
+		}
+		if j.Alive {
+			t.live++
 		}
 		if j.Finished+j.Unfinished > 0 || !j.Alive {
 			added = append(added, j)

@@ -14,18 +14,16 @@ const lingerStep = 5 * time.Millisecond
 func (r *localRun) linger() []supervise.Descendant {
 	ctx, cancel := context.WithTimeout(context.Background(), r.flags.linger)
 	defer cancel()
-	if r.server != nil {
-		tick := time.NewTicker(lingerStep)
-		defer tick.Stop()
-	wait:
-		for r.server.Stats().Connections > 0 {
-			select {
-			case <-tick.C:
-			case <-ctx.Done():
-				break wait
-			case <-r.process.Interrupted():
-				break wait
-			}
+	tick := time.NewTicker(lingerStep)
+	defer tick.Stop()
+wait:
+	for r.server != nil && r.server.Stats().Connections > 0 || r.journalsLive() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			break wait
+		case <-r.process.Interrupted():
+			break wait
 		}
 	}
 	cancel()

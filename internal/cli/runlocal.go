@@ -26,6 +26,7 @@ type localRun struct {
 	backend  string        // name of the user's; empty without one
 	forward  *forward.Forwarder
 	tree     *processTree
+	journals *runJournals // nil without
 	resource []otlp.Field
 	record   store.Run
 
@@ -62,7 +63,7 @@ func (r *localRun) begin(spans []commandspan.Span) {
 	r.resource = commandspan.Resource(r.lookup, r.name, r.runID)
 	r.record = store.Run{
 		ID: r.runID, Kind: "run", Name: r.name, Command: commandspan.Scrub(r.argv), TraceID: r.traceID, SpanID: r.command,
-		ParentID: r.childParent(), Start: r.process.Started(), PID: os.Getpid(), BootID: bootID(),
+		ParentID: r.childParent(), Start: r.process.Started(), PID: os.Getpid(), BootID: bootID(), Journal: r.journalDir(),
 	}
 	select {
 	case <-r.process.Done(): // it is stored in one go by end
@@ -70,6 +71,7 @@ func (r *localRun) begin(spans []commandspan.Span) {
 		r.save()
 		r.keep(commandspan.Encode(r.resource, version(), spans...), 0)
 		r.tree.start(r.putProcesses)
+		r.follow()
 	}
 }
 
@@ -86,7 +88,9 @@ func (r *localRun) ready(at time.Time, startup commandspan.Span) {
 }
 
 func (r *localRun) end(o supervise.Outcome, spans []commandspan.Span) {
+	r.stopFollowing()
 	left := r.linger()
+	r.closeJournals()
 	r.closePort()
 	r.tree.end()
 	r.record.End = o.End

@@ -39,6 +39,10 @@ const outerFarewell = 2 * time.Second
 
 func (r *outerRun) hostPort() string { return r.outer.HostPort }
 
+func (r *outerRun) openJournals()      {}
+func (r *outerRun) journalDir() string { return "" } // the outer run's is in the environment
+func (r *outerRun) abandon()           {}
+
 func (r *outerRun) send(spans ...commandspan.Span) {
 	if r.forward != nil {
 		r.forward.Send(commandspan.Encode(r.resource, version(), spans...), len(spans))

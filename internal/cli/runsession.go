@@ -32,6 +32,12 @@ type recorder interface {
 	proxy.Sink
 	// hostPort is where the command's processes send their spans; empty when they cannot.
 	hostPort() string
+	// openJournals makes the folder where the command's processes can keep journals.
+	openJournals()
+	// journalDir is that folder; empty when there is none.
+	journalDir() string
+	// abandon is called instead of begin and end when the command could not be started.
+	abandon()
 	// begin stores that the command has been started. It may take its time.
 	begin(spans []commandspan.Span)
 	// ready is told when the command is ready, with the start-up span.
@@ -222,7 +228,7 @@ func (s *session) environment() []string {
 	if _, nested := s.rec.(*outerRun); nested {
 		return environ.Nested(s.base, context)
 	}
-	child := environ.Child{HostPort: s.rec.hostPort(), RunID: s.runID, Service: s.name, Context: context}
+	child := environ.Child{HostPort: s.rec.hostPort(), RunID: s.runID, Journal: s.rec.journalDir(), Service: s.name, Context: context}
 	return child.Environ(s.base)
 }
 
@@ -247,10 +253,12 @@ func (s *session) spans() (command, startup commandspan.Span) {
 // supervise starts the command, waits for its end, and returns how this process shall end.
 func (s *session) supervise() (supervise.Outcome, error) {
 	var err error
+	s.rec.openJournals()
 	s.process, err = supervise.Start(supervise.Command{
 		Path: s.argv[0], Args: s.argv[1:], Env: s.environment(), NoSubreaper: s.flags.noSubreaper, Reaped: s.reaped,
 	})
 	if err != nil {
+		s.rec.abandon()
 		return supervise.Outcome{}, err
 	}
 	var begun sync.WaitGroup

@@ -1,0 +1,198 @@
+package cli
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"time"
+
+	"forkspan.dev/forkspan/internal/otlp"
+	"forkspan.dev/forkspan/internal/proctree"
+	"forkspan.dev/forkspan/journal"
+)
+
+// runJournals are the journals that processes of a run keep in its folder. Its methods are for one goroutine at a time.
+type runJournals struct {
+	dir    string
+	tail   *journal.Tail
+	failed bool // something could not be stored, and stays in the folder
+
+	stop chan struct{}
+	done chan struct{} // closed when following has ended; nil before it has begun
+}
+
+// openJournals makes the folder for journals. Without one, processes send their spans to the port.
+func (r *localRun) openJournals() {
+	if r.flags.noJournal {
+		return
+	}
+	for _, parent := range journalParents(r.Env) {
+		dir, err := os.MkdirTemp(parent, "forkspan-"+shortID(r.runID)+"-") // mode 0700
+		if err != nil {
+			continue
+		}
+		tail, err := journal.OpenTail(dir)
+		if err != nil {
+			_ = os.RemoveAll(dir)
+			continue
+		}
+		tail.Patience = beginningPatience
+		r.journals = &runJournals{dir: dir, tail: tail, stop: make(chan struct{})}
+		return
+	}
+}
+
+// beginningPatience is how long a span has to be open before its beginning is stored.
+const beginningPatience = 200 * time.Millisecond
+
+// journalRoom is the least room, in bytes, that a folder in memory must have: it is the programs' own.
+const journalRoom = 1 << 30
+
+// journalParents are the folders where the folder for journals may be, the best first: those in memory with enough room, and
+// the temporary one.
+func journalParents(env func(string) string) []string {
+	var parents []string
+	for _, dir := range []string{"/dev/shm", env("XDG_RUNTIME_DIR")} {
+		if filepath.IsAbs(dir) && roomInMemory(dir) >= journalRoom {
+			parents = append(parents, dir)
+		}
+	}
+	return append(parents, os.TempDir())
+}
+
+// abandon removes the folder for journals of a command that was not started.
+func (r *localRun) abandon() { r.closeJournals() }
+
+// journalDir is the folder that the command's processes are told; empty without one.
+func (r *localRun) journalDir() string {
+	if r.journals == nil {
+		return ""
+	}
+	return r.journals.dir
+}
+
+// How often journals are looked at: soon again while something comes.
+const (
+	pollBusy  = 20 * time.Millisecond
+	pollIdle  = 250 * time.Millisecond
+	pollShare = 200 // looking in vain takes at most one part in so many of the time
+)
+
+// follow stores what comes, until stopFollowing.
+func (r *localRun) follow() {
+	j := r.journals
+	if j == nil {
+		return
+	}
+	idle := pollIdle
+	if r.awaitedSpan != "" {
+		idle = 2 * pollBusy // somebody is waiting for it
+	}
+	j.done = make(chan struct{})
+	go func() {
+		defer close(j.done)
+		wait := pollBusy
+		for {
+			select {
+			case <-j.stop:
+				return
+			case <-time.After(wait):
+			}
+			began := time.Now()
+			if r.takeJournals() > 0 {
+				wait = pollBusy
+			} else {
+				wait = max(min(wait*3/2, idle), pollShare*time.Since(began))
+			}
+		}
+	}()
+}
+
+// stopFollowing ends what follow began. From then on journals are the caller's.
+func (r *localRun) stopFollowing() {
+	if j := r.journals; j != nil && j.done != nil {
+		close(j.stop)
+		<-j.done
+		j.done = nil
+	}
+}
+
+// takeJournals stores what has come, and tells how many spans.
+func (r *localRun) takeJournals() (spans int) {
+	j := r.journals
+	added, err := j.tail.Poll()
+	if err != nil {
+		j.failed = true
+	}
+	for _, one := range added {
+		spans += one.Finished + one.Unfinished
+		if !r.takeJournal(one) {
+			j.failed = true
+		} else if !one.Alive && !j.failed {
+			_ = one.Remove() // else at the end
+		}
+	}
+	if !j.failed {
+		_ = j.tail.Consume() // else the writers need more room
+	}
+	return spans
+}
+
+// takeJournal stores what one process has added, and tells whether all of it could be.
+func (r *localRun) takeJournal(j *journal.Journal) bool {
+	if j.Damaged > 0 {
+		r.note("%s of process %d damaged", counted(j.Damaged, "journal file is", "journal files are"), j.PID)
+	}
+	var from origin
+	if j.Local {
+		from.process = proctree.ID{PID: j.PID, Start: j.Start}
+	}
+	ok := true
+	take := func(body []byte) {
+		body, sum, rejected, _, err := otlp.Scan(body)
+		if err != nil {
+			r.counts.drop("malformed", 1)
+			return
+		}
+		r.counts.drop("malformed", rejected)
+		if sum.Spans > 0 && r.take(context.Background(), from, body, sum) != nil {
+			ok = false
+		}
+	}
+	for body := range j.UnfinishedRequests() {
+		take(body)
+	}
+	for body := range j.Requests() {
+		take(body)
+	}
+	return ok
+}
+
+// journalsLive tells whether any process may still add to its journal, after having taken what is there.
+func (r *localRun) journalsLive() bool {
+	if r.journals == nil {
+		return false
+	}
+	r.takeJournals()
+	return r.journals.tail.Live() > 0
+}
+
+// closeJournals takes what is left and removes the folder. Processes that live on are told to send what follows to the port.
+func (r *localRun) closeJournals() {
+	j := r.journals
+	if j == nil {
+		return
+	}
+	if err := j.tail.Stop(); err != nil {
+		j.failed = true
+	}
+	j.tail.Patience = 0
+	r.takeJournals()
+	gone, err := j.tail.Close(!j.failed)
+	if err != nil {
+		r.note("%v", err)
+	}
+	if gone {
+		r.record.Journal = ""
+	}
+}
