@@ -69,7 +69,7 @@ func run(dir, listen, query, profile string) error {
 		}
 	})
 	go func() { _ = http.Serve(questions, mux) }()
-	server := receive.New(sink{s})
+	server := receive.New(sink{s}, receive.Options{})
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
 	<-ctx.Done()

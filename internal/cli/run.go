@@ -30,10 +30,12 @@ type runFlags struct {
 
 	linger  time.Duration
 	drain   time.Duration // or drainByPlace
-	summary string        // "", "text" or "md"
+	forward forwardFlags
+	summary string // "", "text" or "md"
 	quiet   bool
 	output  string
 	proxies []string
+	anyUser bool
 	sample  bool // the demo's, which says itself what to do next
 }
 
@@ -88,13 +90,16 @@ func newRun(a *app) *cobra.Command {
 	flags.DurationVar(&f.linger, "linger", time.Second, "time to stay for descendants that still send spans")
 	flags.DurationVar(&f.drain, "drain", drainByPlace, "time to pass spans on to your backend at the end (default 50ms; 10s as PID 1 or in CI)")
 	flags.Lookup("drain").DefValue = "0s" // told in words
+	addForwardFlags(flags, &f.forward)
 	choice(flags, &f.summary, "summary", "", []string{"text", "md"}, "draw the waterfall although stderr is no terminal, as text or md")
 	flags.Lookup("summary").NoOptDefVal = "text"
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "print nothing of our own")
 	flags.StringVarP(&f.output, "output", "o", "", "write the run to `FILE` as OTLP JSON lines; compressed if it ends in .gz")
 	flags.StringArrayVar(&f.proxies, "proxy", nil, "record requests: `LISTEN:UPSTREAM` as forkspan proxy --listen LISTEN UPSTREAM (may be repeated)")
+	flags.BoolVar(&f.anyUser, "any-user", false, "take spans of other users of this machine, too")
 	_ = cmd.RegisterFlagCompletionFunc("summary", completeWords("text", "md")) // these fail for an unknown flag only
 	_ = cmd.RegisterFlagCompletionFunc("output", completeFiles)
+	a.addStoreFlags(cmd)
 	cmd.MarkFlagsMutuallyExclusive("link-parent", "ignore-parent")
 	return cmd
 }

@@ -34,7 +34,7 @@ func (r *localRun) listen() {
 		return
 	}
 	r.address = l.Addr().String()
-	r.server = receive.New(r)
+	r.server = receive.New(r, receive.Options{AnyUser: r.flags.anyUser})
 	r.served = make(chan struct{})
 	go func() {
 		defer close(r.served)
@@ -87,4 +87,7 @@ func (r *localRun) closePort() {
 	<-r.served
 	stats := r.server.Stats()
 	r.counts.drop("malformed", int(stats.Rejected))
+	if n := stats.Strangers; n > 0 {
+		r.note("%s of other users of this machine refused: --any-user takes them", counted(int(n), "connection", "connections"))
+	}
 }

@@ -2,157 +2,175 @@ package receive
 
 import (
 	"context"
+	"encoding/binary"
+	"errors"
 	"fmt"
-	"slices"
+	"io"
+	"net/http"
+	"strconv"
 	"strings"
-	"sync"
-	"time"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	_ "google.golang.org/grpc/encoding/gzip" // senders may compress
-	"google.golang.org/grpc/keepalive"
-	"google.golang.org/grpc/mem"
-	"google.golang.org/grpc/status"
-	"google.golang.org/grpc/tap"
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
+// gRPC is spoken here on net/http: one message each way is all that OTLP needs of it, and so a message's size is known before any
+// of it is read, and what has not been read holds no more memory than the connection's window. The wire format is that of
+// https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md.
 const (
-	traceService = "opentelemetry.proto.collector.trace.v1.TraceService"
+	tracesMethod = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 	otlpServices = "/opentelemetry.proto.collector."
 )
 
-// newGRPC returns the server for OTLP/gRPC. Export is registered as a stream of one message each way, which is the same on the
-// wire: so the handler decides when the message is read into memory. Until then a connection holds no more than its window.
-func (s *Server) newGRPC() *grpc.Server {
-	server := grpc.NewServer(
-		grpc.ForceServerCodecV2(codec{}),
-		grpc.MaxRecvMsgSize(maxRequest),
-		grpc.InitialWindowSize(256<<10),
-		grpc.InitialConnWindowSize(1<<20),
-		grpc.MaxConcurrentStreams(100),
-		grpc.ConnectionTimeout(helloTimeout),
-		// A peer that has vanished is found out in a minute and a half; clients may ping as often as they like.
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: 30 * time.Second}),
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
-		grpc.InTapHandle(limitTime),
-		grpc.UnknownServiceHandler(s.refuseService),
-	)
-	server.RegisterService(&grpc.ServiceDesc{
-		ServiceName: traceService,
-		HandlerType: (*any)(nil),
-		Streams:     []grpc.StreamDesc{{StreamName: "Export", Handler: s.export, ClientStreams: true}},
-	}, s)
-	return server
+func isGRPC(r *http.Request) bool {
+	kind, found := strings.CutPrefix(r.Header.Get("Content-Type"), "application/grpc")
+	return found && r.ProtoMajor == 2 && (kind == "" || kind[0] == '+' || kind[0] == ';')
 }
 
-// limitTime bounds the time of a call, also that in which its message dribbles in. The call's end releases the timer.
-func limitTime(ctx context.Context, _ *tap.Info) (context.Context, error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	context.AfterFunc(ctx, cancel)
-	return ctx, nil
-}
-
-// export handles one call of TraceService.Export.
-func (s *Server) export(_ any, stream grpc.ServerStream) error {
+// serveGRPC handles one call.
+func (s *Server) serveGRPC(w http.ResponseWriter, r *http.Request) {
+	if no := s.authorize(r); no != nil {
+		refuseGRPC(w, no)
+		return
+	}
+	if r.URL.Path != tracesMethod {
+		s.otherGRPC(w, r)
+		return
+	}
 	s.requests.Add(1)
-	answer, err := s.exportOne(stream)
-	if err != nil {
-		s.refused.Add(1)
-		return err
-	}
-	return stream.SendMsg(answer)
-}
-
-func (s *Server) exportOne(stream grpc.ServerStream) (answer []byte, err error) {
-	ctx := stream.Context()
-	if !s.enter(ctx) {
-		return nil, status.Error(errFull.code, errFull.message)
-	}
-	defer s.leave()
-	m := messages.Get().(*message)
-	defer m.release()
-	if err := stream.RecvMsg(m); err != nil {
-		return nil, explainReceive(ctx, err)
-	}
-	a, no := s.take(ctx, m.body)
+	var a accepted
+	no := s.withMessage(w, r, func(m *message) (no *refusal) {
+		a, no = s.take(r.Context(), m.body)
+		return no
+	})
 	if no != nil {
-		return nil, status.Error(no.code, no.message)
+		s.refused.Add(1)
+		refuseGRPC(w, no)
+		return
 	}
-	return a.protobuf(), nil
+	answerGRPC(w, a.protobuf())
 }
 
-// explainReceive makes a status for the sender of why its message could not be read.
-func explainReceive(ctx context.Context, err error) error {
+// otherGRPC handles calls of other services and methods.
+func (s *Server) otherGRPC(w http.ResponseWriter, r *http.Request) {
+	method := r.URL.Path
+	service, isOTLP := strings.CutPrefix(method, otlpServices)
+	signal, _, _ := strings.Cut(service, ".")
+	no, known := noSignals[signal]
 	switch {
-	case status.Code(err) == codes.ResourceExhausted:
-		return status.Error(errTooLarge.code, errTooLarge.message)
-	case ctx.Err() != nil:
-		return status.FromContextError(ctx.Err()).Err()
-	case status.Code(err) == codes.Unknown:
-		return status.Error(codes.InvalidArgument, fmt.Sprintf("read request: %v", err))
-	}
-	return err
-}
-
-// refuseService answers calls of other services and methods.
-func (s *Server) refuseService(_ any, stream grpc.ServerStream) error {
-	method, _ := grpc.MethodFromServerStream(stream)
-	if !strings.HasPrefix(method, otlpServices) {
-		return status.Errorf(codes.Unimplemented, "forkspan takes OTLP traces only; it has no %s", method)
+	case !isOTLP || !known:
+		refuseGRPC(w, &refusal{codes.Unimplemented, "forkspan takes OTLP traces only; it has no " + method})
+		return
+	case s.options.PassOn == nil || !strings.HasSuffix(method, "/Export"):
+		s.others.Add(1)
+		refuseGRPC(w, no)
+		return
 	}
 	s.others.Add(1)
+	var answer []byte
+	no = s.withMessage(w, r, func(m *message) (no *refusal) {
+		answer, no = s.passOn(r.Context(), OtherRequest{Signal: signal, Body: m.body})
+		return no
+	})
+	if no != nil {
+		refuseGRPC(w, no)
+		return
+	}
+	answerGRPC(w, answer)
+}
+
+// withMessage reads a call's one message for use, which must not keep it.
+func (s *Server) withMessage(w http.ResponseWriter, r *http.Request, use func(*message) *refusal) *refusal {
+	m := s.newMessage(w)
+	defer m.release()
+	if err := m.readGRPC(r.Context(), r); err != nil {
+		if no := (*refusal)(nil); errors.As(err, &no) {
+			return no
+		}
+		return explainRead(r.Context(), m, err)
+	}
+	return use(m)
+}
+
+func (m *message) readGRPC(ctx context.Context, r *http.Request) error {
+	var prefix [5]byte // whether the message is compressed, and its length
+	if _, err := io.ReadFull(r.Body, prefix[:]); err != nil {
+		if err == io.EOF {
+			return &refusal{codes.InvalidArgument, "the call has no message"}
+		}
+		return err
+	}
+	size := int64(binary.BigEndian.Uint32(prefix[1:]))
+	if size > maxRequest {
+		return errTooLarge
+	}
+	body := &io.LimitedReader{R: r.Body, N: size}
+	var err error
+	switch encoding := r.Header.Get("Grpc-Encoding"); {
+	case prefix[0] == 0:
+		err = m.read(ctx, body, int(size))
+	case prefix[0] == 1 && encoding == "gzip":
+		err = m.unzip(ctx, body)
+	default:
+		return &refusal{codes.Unimplemented, fmt.Sprintf("grpc-encoding %q is not gzip", encoding)}
+	}
 	switch {
-	case strings.HasPrefix(method, otlpServices+"metrics."):
-		return status.Error(codes.Unimplemented, noMetrics)
-	case strings.HasPrefix(method, otlpServices+"logs."):
-		return status.Error(codes.Unimplemented, noLogs)
+	case err != nil:
+		return err
+	case body.N > 0:
+		return io.ErrUnexpectedEOF
 	}
-	return status.Error(codes.Unimplemented, noProfiles)
-}
-
-// message is a request's bytes on loan from messages.
-type message struct{ body []byte }
-
-var messages = sync.Pool{New: func() any { return &message{} }}
-
-// keepBytes is the largest buffer that is kept for the next request.
-const keepBytes = 2 << 20
-
-func (m *message) release() {
-	if cap(m.body) <= keepBytes {
-		messages.Put(m)
-	}
-}
-
-// codec hands over the bytes of messages as they are.
-type codec struct{}
-
-// Marshal implements [encoding.CodecV2].
-func (codec) Marshal(v any) (mem.BufferSlice, error) {
-	b, ok := v.([]byte)
-	if !ok {
-		return nil, fmt.Errorf("cannot send %T", v)
-	}
-	return mem.BufferSlice{mem.SliceBuffer(b)}, nil
-}
-
-// Unmarshal implements [encoding.CodecV2].
-func (codec) Unmarshal(data mem.BufferSlice, v any) error {
-	m, ok := v.(*message)
-	if !ok {
-		return fmt.Errorf("cannot receive into %T", v)
-	}
-	m.body = slices.Grow(m.body[:0], data.Len())
-	for _, b := range data {
-		m.body = append(m.body, b.ReadOnlyData()...)
+	switch n, err := io.ReadFull(r.Body, prefix[:1]); {
+	case n > 0:
+		return &refusal{codes.InvalidArgument, "the call has more than one message"}
+	case err != io.EOF:
+		return err
 	}
 	return nil
 }
 
-// Name implements [encoding.CodecV2].
-func (codec) Name() string { return "proto" }
+const (
+	statusHeader  = "Grpc-Status"
+	messageHeader = "Grpc-Message"
+)
+
+// headGRPC starts an answer.
+func headGRPC(w http.ResponseWriter) http.Header {
+	h := w.Header()
+	h.Set("Content-Type", "application/grpc")
+	h.Set("Grpc-Accept-Encoding", "gzip")
+	return h
+}
+
+// answerGRPC sends a message and the status OK.
+func answerGRPC(w http.ResponseWriter, message []byte) {
+	h := headGRPC(w)
+	b := make([]byte, 5, 5+len(message))
+	binary.BigEndian.PutUint32(b[1:], uint32(len(message)))
+	h.Set(http.TrailerPrefix+statusHeader, "0")
+	_, _ = w.Write(append(b, message...)) // a sender that is gone needs no answer
+}
+
+// refuseGRPC sends a status alone.
+func refuseGRPC(w http.ResponseWriter, no *refusal) {
+	h := headGRPC(w)
+	h.Set(statusHeader, strconv.Itoa(int(no.code)))
+	h.Set(messageHeader, escapeMessage(no.message))
+	w.WriteHeader(http.StatusOK)
+}
+
+// escapeMessage writes a status message as gRPC wants it: percent-encoded where it is not printable ASCII.
+func escapeMessage(message string) string {
+	var b strings.Builder
+	for i := range len(message) {
+		if c := message[i]; c >= ' ' && c <= '~' && c != '%' {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	return b.String()
+}
 
 // protobuf is the answer as an ExportTraceServiceResponse.
 func (a accepted) protobuf() []byte {

@@ -1,49 +1,79 @@
 package receive
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log"
 	"mime"
-	"net"
 	"net/http"
-	"slices"
 	"strconv"
-	"sync"
+	"strings"
+	"time"
 
-	"github.com/klauspost/compress/gzip"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"forkspan.dev/forkspan/internal/otlp"
 )
 
-// newHTTP returns the server for OTLP/HTTP.
+// newHTTP returns the server for both protocols: OTLP/gRPC is HTTP/2, without TLS and from its first byte.
 func (s *Server) newHTTP() *http.Server {
-	mux := http.NewServeMux()
-	mux.HandleFunc("POST /v1/traces", s.traces)
-	mux.HandleFunc("POST /{$}", s.traces) // where an endpoint without a path makes some exporters post to
-	for path, message := range map[string]string{
-		"/v1/metrics": noMetrics, "/v1/logs": noLogs, "/v1/profiles": noProfiles, "/v1development/profiles": noProfiles,
-	} {
-		mux.HandleFunc("POST "+path, func(w http.ResponseWriter, r *http.Request) {
-			s.others.Add(1)
-			http.Error(w, message, http.StatusNotFound)
-		})
-	}
-	return &http.Server{
-		Handler:           mux,
-		ConnContext:       func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) },
+	server := &http.Server{
+		Handler:           s.newHandler(),
+		ConnContext:       withConn,
 		ReadHeaderTimeout: helloTimeout,
 		ReadTimeout:       requestTimeout,
 		WriteTimeout:      2 * requestTimeout,
 		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    64 << 10,
+		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          log.New(io.Discard, "", 0), // what senders do wrong is told to them
+		Protocols:         new(http.Protocols),
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams:          maxStreams,
+			MaxReadFrameSize:              16 << 10,
+			MaxReceiveBufferPerConnection: window,
+			MaxReceiveBufferPerStream:     window,
+			// A peer that has vanished is found out in a minute and a half.
+			SendPingTimeout: time.Minute,
+			PingTimeout:     30 * time.Second,
+		},
 	}
+	server.Protocols.SetHTTP1(true)
+	server.Protocols.SetUnencryptedHTTP2(true)
+	return server
+}
+
+// newHandler tells gRPC from HTTP, and refuses what comes from web pages.
+func (s *Server) newHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /v1/traces", s.traces)
+	mux.HandleFunc("POST /{$}", s.traces) // where an endpoint without a path makes some exporters post to
+	for path, signal := range map[string]string{
+		"/v1/metrics": "metrics", "/v1/logs": "logs", "/v1/profiles": "profiles", "/v1development/profiles": "profiles",
+	} {
+		mux.HandleFunc("POST "+path, func(w http.ResponseWriter, r *http.Request) { s.otherHTTP(w, r, signal) })
+	}
+	for path, page := range s.options.Pages {
+		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
+			if no := s.authorize(r); no != nil && !page.Open {
+				writeRefusal(w, "", no)
+				return
+			}
+			page.ServeHTTP(w, r)
+		})
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if isGRPC(r) {
+			s.serveGRPC(w, r)
+			return
+		}
+		if no := s.checkOrigin(r); no != nil {
+			writeRefusal(w, requestType(r), no)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
 }
 
 // Content types of OTLP/HTTP.
@@ -52,34 +82,98 @@ const (
 	typeJSON     = "application/json"
 )
 
+// requestType is one of OTLP's content types; empty for another.
+func requestType(r *http.Request) string {
+	switch kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind {
+	case typeProtobuf, "application/protobuf":
+		return typeProtobuf
+	case typeJSON:
+		return typeJSON
+	}
+	return ""
+}
+
 // traces handles one export request.
 func (s *Server) traces(w http.ResponseWriter, r *http.Request) {
-	s.requests.Add(1)
-	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if kind == "application/protobuf" {
-		kind = typeProtobuf
-	}
-	if kind != typeProtobuf && kind != typeJSON {
-		s.refused.Add(1)
-		message := fmt.Sprintf("content type %q is not %s or %s", r.Header.Get("Content-Type"), typeProtobuf, typeJSON)
-		http.Error(w, message, http.StatusUnsupportedMediaType)
-		return
-	}
-	a, no := s.takeHTTP(w, r, kind)
-	w.Header().Set("Content-Type", kind)
-	if no != nil {
-		s.refused.Add(1)
-		if no == errTooLarge {
-			discard(r)
-		}
+	kind := requestType(r)
+	if no := s.authorize(r); no != nil {
 		writeRefusal(w, kind, no)
 		return
 	}
-	if kind == typeJSON {
-		_, _ = w.Write(a.json()) // a sender that is gone needs no answer
+	s.requests.Add(1)
+	var a accepted
+	no := s.withBody(w, r, kind, func(m *message) (no *refusal) {
+		protobuf := m.body
+		if kind == typeJSON {
+			var err error
+			if protobuf, err = otlp.FromJSON(protobuf); err != nil {
+				return &refusal{codes.InvalidArgument, err.Error()}
+			}
+		}
+		a, no = s.take(r.Context(), protobuf)
+		return no
+	})
+	switch {
+	case no != nil:
+		s.refused.Add(1)
+		writeRefusal(w, kind, no)
+	case kind == typeJSON:
+		answerHTTP(w, kind, a.json())
+	default:
+		answerHTTP(w, kind, a.protobuf())
+	}
+}
+
+// otherHTTP handles an export request for another signal.
+func (s *Server) otherHTTP(w http.ResponseWriter, r *http.Request, signal string) {
+	kind := requestType(r)
+	if no := s.authorize(r); no != nil {
+		writeRefusal(w, kind, no)
 		return
 	}
-	_, _ = w.Write(a.protobuf())
+	s.others.Add(1)
+	if s.options.PassOn == nil {
+		http.Error(w, noSignals[signal].message, http.StatusNotFound)
+		return
+	}
+	var answer []byte
+	no := s.withBody(w, r, kind, func(m *message) (no *refusal) {
+		answer, no = s.passOn(r.Context(), OtherRequest{Signal: signal, JSON: kind == typeJSON, Body: m.body})
+		return no
+	})
+	if no != nil {
+		writeRefusal(w, kind, no)
+		return
+	}
+	answerHTTP(w, kind, answer)
+}
+
+func answerHTTP(w http.ResponseWriter, kind string, answer []byte) {
+	w.Header().Set("Content-Type", kind)
+	_, _ = w.Write(answer) // a sender that is gone needs no answer
+}
+
+// withBody reads a request's body for use, which must not keep it.
+func (s *Server) withBody(w http.ResponseWriter, r *http.Request, kind string, use func(*message) *refusal) *refusal {
+	if kind == "" {
+		return &refusal{codes.Unimplemented,
+			fmt.Sprintf("content type %q is not %s or %s", r.Header.Get("Content-Type"), typeProtobuf, typeJSON)}
+	}
+	if r.ContentLength > maxRequest {
+		discard(r)
+		return errTooLarge
+	}
+	m := s.newMessage(w)
+	defer m.release()
+	if no := m.readHTTP(w, r); no != nil {
+		if no == errTooLarge {
+			m.room.leave(&m.arrival)
+			m.body = nil
+			discard(r)
+		}
+		return no
+	}
+	return use(m)
 }
 
 // mostDiscarded bounds what is read of a request only to throw it away.
@@ -96,94 +190,53 @@ func discard(r *http.Request) {
 // errEncoding is the answer to a content encoding that we don't speak.
 var errEncoding = &refusal{codes.Unimplemented, "content encoding is not gzip"}
 
-func (s *Server) takeHTTP(w http.ResponseWriter, r *http.Request, kind string) (accepted, *refusal) {
-	if r.ContentLength > maxRequest {
-		return accepted{}, errTooLarge
-	}
-	if !s.enter(r.Context()) {
-		return accepted{}, errFull
-	}
-	defer s.leave()
-	m := messages.Get().(*message)
-	defer m.release()
-	body := io.Reader(http.MaxBytesReader(w, r.Body, maxRequest))
+func (m *message) readHTTP(w http.ResponseWriter, r *http.Request) *refusal {
+	body := http.MaxBytesReader(w, r.Body, maxRequest)
+	var err error
 	switch r.Header.Get("Content-Encoding") {
 	case "", "identity":
-		if r.ContentLength <= keepBytes {
-			m.body = slices.Grow(m.body[:0], int(max(0, r.ContentLength))+1) // one more, to see the end
-		}
+		err = m.read(r.Context(), body, int(r.ContentLength))
 	case "gzip":
-		unzip := unzippers.Get().(*gzip.Reader)
-		defer unzippers.Put(unzip)
-		if err := unzip.Reset(body); err != nil {
-			return accepted{}, explainRead(err)
-		}
-		body = unzip
+		err = m.unzip(r.Context(), body)
 	default:
-		return accepted{}, errEncoding
+		return errEncoding
 	}
-	if err := m.readFrom(body); err != nil {
-		return accepted{}, explainRead(err)
+	if err != nil {
+		return explainRead(r.Context(), m, err)
 	}
-	protobuf := m.body
-	if kind == typeJSON {
-		var err error
-		if protobuf, err = otlp.FromJSON(protobuf); err != nil {
-			return accepted{}, &refusal{codes.InvalidArgument, err.Error()}
-		}
-	}
-	return s.take(r.Context(), protobuf)
+	return nil
 }
 
-var unzippers = sync.Pool{New: func() any { return &gzip.Reader{} }}
-
-// errOverLimit is readFrom's error for a body that decompresses to more than maxRequest.
-var errOverLimit = errors.New("too large")
-
-// readFrom reads r to its end. The buffer grows by doubling, yet never beyond maxRequest.
-func (m *message) readFrom(r io.Reader) error {
-	m.body = m.body[:0]
-	for {
-		if len(m.body) == cap(m.body) {
-			size := min(max(2*cap(m.body), 4096), maxRequest+1)
-			m.body = append(make([]byte, 0, size), m.body...)
-		}
-		n, err := r.Read(m.body[len(m.body):cap(m.body)])
-		m.body = m.body[:len(m.body)+n]
-		switch {
-		case len(m.body) > maxRequest:
-			return errOverLimit
-		case err == io.EOF:
-			return nil
-		case err != nil:
-			return err
-		}
-	}
-}
-
-func explainRead(err error) *refusal {
-	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) || errors.Is(err, errOverLimit) {
-		return errTooLarge
-	}
-	return &refusal{codes.InvalidArgument, fmt.Sprintf("read request: %v", err)}
-}
-
-// statuses are the HTTP statuses of our refusals' codes. Only 429, 502, 503 and 504 make a sender try again.
+// statuses are the HTTP statuses of our refusals' codes; 400 for any other. Only 429, 502, 503 and 504 make a sender try again.
 var statuses = map[codes.Code]int{
-	codes.InvalidArgument:   http.StatusBadRequest,
+	codes.Unauthenticated:   http.StatusUnauthorized,
+	codes.PermissionDenied:  http.StatusForbidden,
 	codes.Unimplemented:     http.StatusUnsupportedMediaType,
 	codes.ResourceExhausted: http.StatusRequestEntityTooLarge,
 	codes.Internal:          http.StatusInternalServerError,
 	codes.Unavailable:       http.StatusServiceUnavailable,
+	codes.DeadlineExceeded:  http.StatusGatewayTimeout,
 }
 
-// writeRefusal answers with a google.rpc.Status in the request's encoding, as OTLP wants it.
+// writeRefusal answers with a google.rpc.Status in the request's encoding, as OTLP wants it, and in plain text to what is no OTLP.
 // See https://opentelemetry.io/docs/specs/otlp/#failures.
 func writeRefusal(w http.ResponseWriter, kind string, no *refusal) {
-	if no.code == codes.Unavailable {
+	switch no.code {
+	case codes.Unavailable:
 		w.Header().Set("Retry-After", "1")
+	case codes.Unauthenticated:
+		w.Header().Set("WWW-Authenticate", "Bearer")
 	}
-	w.WriteHeader(statuses[no.code])
+	code := statuses[no.code]
+	if code == 0 {
+		code = http.StatusBadRequest
+	}
+	if kind == "" {
+		http.Error(w, no.message, code)
+		return
+	}
+	w.Header().Set("Content-Type", kind)
+	w.WriteHeader(code)
 	if kind == typeJSON {
 		b, _ := json.Marshal(struct { // never fails
 			Code    uint32 `json:"code"`
@@ -196,7 +249,7 @@ func writeRefusal(w http.ResponseWriter, kind string, no *refusal) {
 	b = protowire.AppendTag(b, 1, protowire.VarintType)
 	b = protowire.AppendVarint(b, uint64(no.code))
 	b = protowire.AppendTag(b, 2, protowire.BytesType)
-	b = protowire.AppendString(b, no.message)
+	b = protowire.AppendString(b, strings.ToValidUTF8(no.message, "\uFFFD"))
 	_, _ = w.Write(b)
 }
 

@@ -5,7 +5,10 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"io"
 	"net"
+	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -22,7 +25,34 @@ import (
 	"forkspan.dev/forkspan/internal/receive"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// These make the test binary a sender as that user.
+const (
+	userVariable = "RECEIVE_TEST_USER"
+	addrVariable = "RECEIVE_TEST_ADDR"
+)
+
+func TestMain(m *testing.M) {
+	if addr := os.Getenv(addrVariable); addr != "" {
+		os.Exit(sendAs(os.Getenv(userVariable), addr))
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// sendAs sends a request as a user and prints the answer, which is empty when the connection is closed before.
+func sendAs(user, addr string) int {
+	uid, err := strconv.Atoi(user)
+	if err != nil || uid != os.Getuid() && become(uid) != nil {
+		return 1
+	}
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		return 1
+	}
+	defer c.Close()
+	_, _ = c.Write([]byte("GET /v1/traces HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"))
+	_, _ = io.Copy(os.Stdout, c)
+	return 0
+}
 
 // sink keeps what it is given, or fails.
 type sink struct {
@@ -56,11 +86,16 @@ func (s *sink) count() int {
 // start runs a server for the test and returns its address.
 func start(t testing.TB, to receive.Sink) (server *receive.Server, addr string) {
 	t.Helper()
+	return startWith(t, to, receive.Options{})
+}
+
+func startWith(t testing.TB, to receive.Sink, options receive.Options) (server *receive.Server, addr string) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	server = receive.New(to)
+	server = receive.New(to, options)
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(l) }()
 	t.Cleanup(func() {

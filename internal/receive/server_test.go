@@ -185,7 +185,7 @@ func FuzzConnection(f *testing.F) {
 	f.Add(zipped(f, 10), uint8(3))
 	f.Fuzz(func(t *testing.T, data []byte, kind uint8) {
 		l := mustListen(t)
-		server := receive.New(whole{t})
+		server := receive.New(whole{t}, receive.Options{})
 		served := make(chan error, 1)
 		go func() { served <- server.Serve(l) }()
 		if kind == 0 {

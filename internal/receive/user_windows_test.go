@@ -1,0 +1,3 @@
+package receive_test
+
+func become(int) error { return nil }
