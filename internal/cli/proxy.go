@@ -145,7 +145,7 @@ func (s *proxySession) openSink(upstream *url.URL) {
 			backend := &forward.Backend{
 				Protocol: "http/protobuf", Address: environ.Endpoint(outer.HostPort), Timeout: outerFarewell,
 			}
-			f, err := forward.New(backend)
+			f, err := forward.NewSender(backend)
 			if err == nil {
 				s.sink = &outerProxySink{proxySession: s, id: outer.RunID, forward: f}
 				return
@@ -173,7 +173,7 @@ func (s *proxySession) openSink(upstream *url.URL) {
 type outerProxySink struct {
 	*proxySession
 	id      string
-	forward *forward.Forwarder
+	forward *forward.Sender
 }
 
 func (k *outerProxySink) runID() string { return k.id }

@@ -20,7 +20,7 @@ func TestAccountLine(t *testing.T) {
 	tests := []struct {
 		name    string
 		account store.Account
-		forward *forward.Forwarder
+		backend *forward.Backend
 		sent    forward.Stats
 		want    string
 	}{
@@ -35,17 +35,18 @@ func TestAccountLine(t *testing.T) {
 			"forkspan: make exited 0 - run 0123456789 - 3 processes - 12,345 spans, 2 traces, 3 dropped (a 1, malformed 2)",
 		},
 		{
-			"partly passed on", store.Account{Spans: 9, Traces: 1, Processes: 1}, &forward.Forwarder{},
-			forward.Stats{Sent: 4, Failed: 3, Waiting: 2, Reason: "status 401\nsecond line"},
+			"partly passed on", store.Account{Spans: 9, Traces: 1, Processes: 1}, &forward.Backend{Address: "passthrough:///c:4317"},
+			forward.Stats{Sent: 4, Dead: 2, Rejected: 1, Waiting: 2, Reason: "status 401\nsecond line"},
 			"forkspan: make exited 0 - run 0123456789 - 1 process - 9 spans, 1 trace, 0 dropped - 4 passed on to c:4317" +
-				" - 5 not passed on to c:4317 (status 401 second line)",
+				" - 3 refused by c:4317 (status 401 second line) - 2 spans wait for c:4317: forkspan forward sends them",
 		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			a := &app{Streams: Streams{Stderr: new(bytes.Buffer), Env: func(string) string { return "" }}}
 			s := &session{app: a, name: "make", runID: "0123456789"}
-			r := &localRun{session: s, counts: newRunCounts(), forward: tt.forward, backend: "c:4317"}
+			r := &localRun{session: s, counts: newRunCounts()}
+			r.onward.backend = tt.backend
 			r.record.Account = tt.account
 			r.counts.forwarded(tt.sent)
 			if got := r.accountLine("exited 0"); got != tt.want {

@@ -1,28 +1,173 @@
 package cli
 
 import (
+	"context"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/spf13/pflag"
+
 	"forkspan.dev/forkspan/internal/environ"
 	"forkspan.dev/forkspan/internal/forward"
+	"forkspan.dev/forkspan/internal/otlp"
+	"forkspan.dev/forkspan/internal/store"
+	"forkspan.dev/forkspan/internal/timeline"
 )
 
-// connectBackend begins to pass spans on, if the user has named a backend.
+// forwardFlags are what `run` and `serve` can be told about passing spans on.
+type forwardFlags struct {
+	to         string // a URL; empty for the environment's
+	verbatim   bool
+	unfinished bool
+}
+
+func addForwardFlags(flags *pflag.FlagSet, f *forwardFlags) {
+	flags.StringVar(&f.to, "forward", "", "pass spans on to the backend at `URL` (default: OTEL_EXPORTER_OTLP_ENDPOINT's)")
+	flags.BoolVar(&f.verbatim, "verbatim", false, "pass spans on as they came: no new ids for ranks that share theirs, no traces for requests")
+	flags.BoolVar(&f.unfinished, "forward-unfinished", false, "at the end pass unfinished spans on too, ended as interrupted")
+}
+
+// onward is the way of a run's spans to the user's backend. The zero value is none.
+type onward struct {
+	backend  *forward.Backend
+	settings forward.Settings
+
+	mu      sync.Mutex
+	senders []*forward.Forwarder // one a store
+	lasting []bool               // whether that store outlives us
+}
+
+// connectBackend finds out where spans are to be passed on to.
 func (r *localRun) connectBackend() {
-	if setting := environ.Silenced(r.lookup); setting != "" {
-		r.note("%s is set: processes that heed it send no spans", setting)
+	silenced := environ.Silenced(r.lookup)
+	if silenced != "" {
+		r.note("%s is set: processes that heed it send no spans", silenced)
+	}
+	if silenced != "" && r.flags.forward.to == "" {
 		return
 	}
-	backend, err := forward.FromEnviron(r.lookup)
+	backend, err := forward.Find(r.flags.forward.to, r.lookup)
 	switch {
-	case err == nil && backend == nil:
-		return
-	case err == nil && !r.sampled:
+	case err != nil:
+		r.note("spans are not passed on: %v", err)
+	case backend != nil && !r.sampled:
 		r.note("the trace that is continued is not sampled: it is recorded here, and not passed on to %s", backend.Name())
-		return
-	case err == nil:
-		r.backend = backend.Name()
-		r.forward, err = forward.New(backend)
+	case backend != nil:
+		r.onward.backend = backend
+		r.onward.settings = forward.Settings{
+			Verbatim: r.flags.forward.verbatim, Unfinished: r.flags.forward.unfinished, Ratio: samplingRatio(r.lookup),
+		}
 	}
+}
+
+// samplingRatio is the share of traces that the user's sampler takes; nil where it takes all, or decides otherwise.
+func samplingRatio(lookup func(string) (string, bool)) *float64 {
+	name, _ := lookup("OTEL_TRACES_SAMPLER")
+	ratio := 1.0
+	switch strings.TrimPrefix(strings.TrimSpace(name), "parentbased_") {
+	case "traceidratio":
+		arg, _ := lookup("OTEL_TRACES_SAMPLER_ARG")
+		parsed, err := strconv.ParseFloat(strings.TrimSpace(arg), 64)
+		if err != nil || !(parsed >= 0 && parsed < 1) {
+			return nil
+		}
+		ratio = parsed
+	case "always_off":
+		ratio = 0
+	default:
+		return nil
+	}
+	return &ratio
+}
+
+// forwardFrom begins to pass on what a store has of the run and gets.
+func (r *localRun) forwardFrom(st *store.Store) {
+	if r.onward.backend == nil || st == nil {
+		return
+	}
+	settings := r.onward.settings
+	settings.Trace = r.traceID
+	settings.Ambient = []otlp.SpanID{r.command}
+	if r.startup != (otlp.SpanID{}) {
+		settings.Ambient = append(settings.Ambient, r.startup)
+	}
+	f, err := forward.Open(context.Background(), st, r.onward.backend, forward.Options{
+		Settings: settings, Run: r.runID, Notify: func(message string) { r.note("%s", message) },
+	})
 	if err != nil {
 		r.note("spans are not passed on: %v", err)
+		return
 	}
+	r.onward.mu.Lock()
+	defer r.onward.mu.Unlock()
+	r.onward.senders = append(r.onward.senders, f)
+	r.onward.lasting = append(r.onward.lasting, st.Path() != store.Memory)
+}
+
+// wake tells that requests have been stored.
+func (o *onward) wake() {
+	if o.backend == nil {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, f := range o.senders {
+		f.Wake()
+	}
+}
+
+// stats adds up what became of the spans so far.
+func (o *onward) stats() forward.Stats {
+	o.mu.Lock()
+	senders := slices.Clone(o.senders)
+	o.mu.Unlock()
+	var all forward.Stats
+	for _, f := range senders {
+		all.Add(f.Stats())
+	}
+	return all
+}
+
+// close sends what can be sent until ctx ends. Spans that wait in a store that ends with us have failed.
+func (o *onward) close(ctx context.Context) (all forward.Stats) {
+	for i, f := range o.senders {
+		f.Drain(ctx)
+		stats := f.Close()
+		if !o.lasting[i] {
+			stats.Dead, stats.Waiting = stats.Dead+stats.Waiting, 0
+		}
+		all.Add(stats)
+	}
+	return all
+}
+
+// account says what became of the spans, in parts of the account's line.
+func (o *onward) account(sent forward.Stats) (parts []string) {
+	if o.backend == nil {
+		return nil
+	}
+	name, reason := o.backend.Name(), ""
+	if sent.Reason != "" {
+		reason = " (" + oneLine(sent.Reason) + ")"
+	}
+	if sent.Sent > 0 {
+		parts = append(parts, timeline.FormatCount(sent.Sent)+" passed on to "+name)
+	}
+	if sent.Local > 0 {
+		parts = append(parts, timeline.FormatCount(sent.Local)+" local only")
+	}
+	if missed := sent.Dead + sent.Rejected; missed > 0 {
+		parts = append(parts, timeline.FormatCount(missed)+" refused by "+name+reason)
+		reason = ""
+	}
+	if sent.Waiting > 0 {
+		verb := "wait"
+		if sent.Waiting == 1 {
+			verb = "waits"
+		}
+		parts = append(parts, counted(int(sent.Waiting), "span", "spans")+" "+verb+" for "+name+reason+": forkspan forward sends them")
+	}
+	return parts
 }

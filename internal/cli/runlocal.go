@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"forkspan.dev/forkspan/internal/commandspan"
-	"forkspan.dev/forkspan/internal/forward"
 	"forkspan.dev/forkspan/internal/otlp"
 	"forkspan.dev/forkspan/internal/receive"
 	"forkspan.dev/forkspan/internal/store"
@@ -23,8 +22,7 @@ type localRun struct {
 	address  string // of the port; empty without one
 	server   *receive.Server
 	served   chan struct{} // closed when the server has ended; nil without a port
-	backend  string        // name of the user's; empty without one
-	forward  *forward.Forwarder
+	onward   onward        // to the user's backend
 	tree     *processTree
 	journals *runJournals // nil without
 	resource []otlp.Field
@@ -61,6 +59,7 @@ func (r *localRun) begin(spans []commandspan.Span) {
 	r.tree.follow(r.process.PID())
 	<-r.opened
 	r.resource = commandspan.Resource(r.lookup, r.name, r.runID)
+	r.forwardFrom(r.writable())
 	r.record = store.Run{
 		ID: r.runID, Kind: "run", Name: r.name, Command: commandspan.Scrub(r.argv), TraceID: r.traceID, SpanID: r.command,
 		ParentID: r.childParent(), Start: r.process.Started(), PID: os.Getpid(), BootID: bootID(), Journal: r.journalDir(),
@@ -99,10 +98,10 @@ func (r *localRun) end(o supervise.Outcome, spans []commandspan.Span) {
 	r.putProcesses(r.tree.settle(r.sawAll()))
 	r.settleAccount()
 	r.save()
-	if r.forward != nil {
+	if r.onward.backend != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), r.flags.drainTime(r.Env))
 		stop := context.AfterFunc(interrupted(r.process), cancel)
-		r.counts.forwarded(r.forward.Close(ctx))
+		r.counts.forwarded(r.onward.close(ctx))
 		stop()
 		cancel()
 		r.settleAccount()

@@ -33,9 +33,6 @@ func (r *localRun) take(ctx context.Context, from origin, body []byte, sum otlp.
 	}
 	r.tree.note(sender, body, sum)
 	r.counts.add(sum)
-	if r.forward != nil && hasFinished(sum) {
-		r.forward.SendSampled(body, sum.Spans)
-	}
 	if r.awaitedSpan != "" && hasEnded(body, r.awaitedSpan) {
 		select {
 		case r.awaited <- time.Now():

@@ -15,14 +15,14 @@ import (
 type outerRun struct {
 	*session
 	outer    environ.Outer
-	forward  *forward.Forwarder // nil when it could not be made
+	forward  *forward.Sender // nil when it could not be made
 	resource []otlp.Field
 }
 
 func newOuterRun(s *session, outer environ.Outer) *outerRun {
 	r := &outerRun{session: s, outer: outer, resource: commandspan.Resource(s.lookup, s.name, outer.RunID)}
 	var err error
-	r.forward, err = forward.New(&forward.Backend{
+	r.forward, err = forward.NewSender(&forward.Backend{
 		Protocol: "http/protobuf", Address: environ.Endpoint(outer.HostPort), Timeout: outerFarewell,
 	})
 	if err != nil {
@@ -60,7 +60,7 @@ func (r *outerRun) end(_ supervise.Outcome, spans []commandspan.Span) {
 	r.send(spans...)
 	ctx, cancel := context.WithTimeout(context.Background(), outerFarewell)
 	defer cancel()
-	if stats := r.forward.Close(ctx); stats.Sent == 0 {
+	if stats := r.forward.Close(ctx); stats.Taken == 0 {
 		r.note("the run %s did not take the span of %s: %s", shortID(r.runID), r.name, oneLine(stats.Reason))
 	}
 }

@@ -83,24 +83,10 @@ func (r *localRun) accountLine(how string) string {
 			parts[3] = dropped(account.Dropped) // a count of our own spans would only confuse
 		}
 	}
-	if r.forward != nil {
-		c.mu.Lock()
-		sent := c.sent
-		c.mu.Unlock()
-		if sent.Sent > 0 {
-			parts = append(parts, timeline.FormatCount(sent.Sent)+" passed on to "+r.backend)
-		}
-		if sent.Local > 0 {
-			parts = append(parts, timeline.FormatCount(sent.Local)+" local only")
-		}
-		if missed := sent.Failed + sent.Waiting; missed > 0 {
-			text := timeline.FormatCount(missed) + " not passed on to " + r.backend
-			if sent.Reason != "" {
-				text += " (" + oneLine(sent.Reason) + ")"
-			}
-			parts = append(parts, text)
-		}
-	}
+	c.mu.Lock()
+	sent := c.sent
+	c.mu.Unlock()
+	parts = append(parts, r.onward.account(sent)...)
 	separator := " - "
 	if r.textOptions(r.Stderr).Unicode {
 		separator = " · "

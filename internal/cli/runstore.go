@@ -42,6 +42,7 @@ func (r *localRun) put(ctx context.Context, body []byte, sum otlp.Summary) error
 	}
 	err := st.Append(ctx, r.runID, body, sum)
 	if err == nil || ctx.Err() != nil {
+		r.onward.wake()
 		return err
 	}
 	r.mu.Lock()
@@ -49,12 +50,14 @@ func (r *localRun) put(ctx context.Context, body []byte, sum otlp.Summary) error
 		r.note("%v: what comes now is kept in memory, for this run only", err)
 		if spare, err2 := store.Open(ctx, store.Memory, store.Options{}); err2 == nil {
 			r.stores = append(r.stores, spare)
+			r.forwardFrom(spare)
 		}
 	}
 	next := r.stores[len(r.stores)-1]
 	r.mu.Unlock()
 	if next != st {
 		err = next.Append(ctx, r.runID, body, sum)
+		r.onward.wake()
 	}
 	if err != nil {
 		r.counts.drop("store failed", sum.Spans)
@@ -96,8 +99,5 @@ func (r *localRun) keep(body []byte, counted int) {
 	sum.Processes = nil // the spans are about processes, they do not come from one
 	if err := r.put(context.Background(), body, sum); err == nil && counted > 0 {
 		r.counts.addOwn(sum)
-	}
-	if counted > 0 && r.forward != nil {
-		r.forward.Send(body, counted)
 	}
 }

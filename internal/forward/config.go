@@ -3,19 +3,27 @@ package forward
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"forkspan.dev/forkspan/internal/endpoint"
+	"forkspan.dev/forkspan/internal/redact"
+	"forkspan.dev/forkspan/internal/store"
 )
 
-// defaultTimeout is the OTLP exporter specification's, for one request.
-const defaultTimeout = 10 * time.Second
+// DefaultTimeout is the OTLP exporter specification's, for one request.
+const DefaultTimeout = 10 * time.Second
+
+// maxGRPC is what gRPC servers, and with them collectors, take by default, in bytes.
+const maxGRPC = 4 << 20
 
 // Backend is where requests go, and how.
 type Backend struct {
@@ -25,7 +33,50 @@ type Backend struct {
 	TLS      *tls.Config
 	Headers  map[string]string
 	Gzip     bool
-	Timeout  time.Duration // for one try
+	Timeout  time.Duration // for one try; 0 when the user has not set any
+}
+
+// Target is the backend as the store keeps it: without what may be secret.
+func (b *Backend) Target() store.Target {
+	t := store.Target{Protocol: b.Protocol, Address: b.Address}
+	var secret bool
+	if u, err := url.Parse(b.Address); err == nil && u.Host != "" {
+		secret = u.RawQuery != "" || u.User != nil
+		u.RawQuery, u.User, u.Fragment = "", nil, ""
+		t.Address = u.String()
+	}
+	if safe := redact.String(t.Address); safe != t.Address {
+		t.Address, secret = safe, true
+	}
+	switch hostPort, tcp := strings.CutPrefix(b.Address, "passthrough:///"); {
+	case b.Socket != "":
+		t.Address = "unix:" + b.Socket
+	case tcp && b.TLS != nil:
+		t.Address = "https://" + hostPort
+	case tcp:
+		t.Address = "http://" + hostPort
+	}
+	if secret {
+		t.Needs = append(t.Needs, "address")
+	}
+	for _, name := range slices.Sorted(maps.Keys(b.Headers)) {
+		t.Needs = append(t.Needs, "header "+name)
+	}
+	if b.TLS != nil && b.TLS.RootCAs != nil {
+		t.Needs = append(t.Needs, "certificate authority")
+	}
+	if b.TLS != nil && len(b.TLS.Certificates) > 0 {
+		t.Needs = append(t.Needs, "client certificate")
+	}
+	return t
+}
+
+// maxRequest is the size in bytes above which a request is split before it is sent; 0 for none.
+func (b *Backend) maxRequest() int {
+	if b.Protocol == endpoint.GRPC {
+		return maxGRPC
+	}
+	return 0
 }
 
 // Name is the backend as the user should see it, without what may be secret in a URL.
@@ -52,6 +103,36 @@ func (v variables) get(name string) (value, variable string) {
 	return "", ""
 }
 
+// Find returns the backend at an endpoint, with what the environment says beside; for an empty endpoint that of the
+// environment, nil when it names none. Headers and certificates of the environment are not taken to a host that is not its own.
+func Find(to string, lookup func(name string) (string, bool)) (*Backend, error) {
+	if to == "" {
+		return FromEnviron(lookup)
+	}
+	where, err := endpoint.Parse(to)
+	if err != nil {
+		return nil, fmt.Errorf("--forward: %w", err)
+	}
+	theirs := false
+	if value, _ := variables(lookup).get("ENDPOINT"); value != "" {
+		other, err := endpoint.Parse(value)
+		theirs = err != nil || other.Host != where.Host || other.Target != where.Target
+	}
+	b, err := FromEnviron(func(name string) (string, bool) {
+		switch {
+		case name == "OTEL_EXPORTER_OTLP_ENDPOINT":
+			return to, true
+		case name == "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", theirs:
+			return "", false
+		}
+		return lookup(name)
+	})
+	if err != nil {
+		return nil, errors.New(strings.Replace(err.Error(), "OTEL_EXPORTER_OTLP_ENDPOINT", "--forward", 1))
+	}
+	return b, nil
+}
+
 // FromEnviron returns the backend that the environment names for traces, nil when it names none. An error says which
 // variable cannot be used and why.
 func FromEnviron(lookup func(name string) (string, bool)) (*Backend, error) {
@@ -64,7 +145,7 @@ func FromEnviron(lookup func(name string) (string, bool)) (*Backend, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", variable, err)
 	}
-	b := &Backend{Timeout: defaultTimeout, Headers: make(map[string]string)}
+	b := &Backend{Headers: make(map[string]string)}
 	b.Protocol, _ = env.get("PROTOCOL")
 	switch b.Protocol {
 	case "":

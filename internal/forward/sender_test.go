@@ -13,7 +13,6 @@ import (
 	"testing"
 
 	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
-	common "go.opentelemetry.io/proto/otlp/common/v1"
 	trace "go.opentelemetry.io/proto/otlp/trace/v1"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
@@ -51,36 +50,6 @@ func countSpans(req *collector.ExportTraceServiceRequest) (n int) {
 		}
 	}
 	return n
-}
-
-// TestUnsampledStaysHere passes on all but the spans that only our own proxy makes: recorded, and not sampled.
-func TestUnsampledStaysHere(t *testing.T) {
-	span := func(flags uint32) *trace.Span {
-		return &trace.Span{TraceId: []byte("0123456789abcdef"), SpanId: []byte("01234567"), Flags: flags}
-	}
-	scope := func(name string, spans ...*trace.Span) *trace.ScopeSpans {
-		return &trace.ScopeSpans{Scope: &common.InstrumentationScope{Name: name}, Spans: spans}
-	}
-	const remote, sampled = 0x300, 1
-	marshal := func(scopes ...*trace.ScopeSpans) []byte {
-		body, err := proto.Marshal(&trace.TracesData{ResourceSpans: []*trace.ResourceSpans{{ScopeSpans: scopes}}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return body
-	}
-	b := &backend{}
-	f := b.start(t, "http/protobuf")
-	f.SendSampled(marshal(
-		scope("forkspan.dev/forkspan/genai/genaihttp", span(remote), span(remote|sampled), span(remote)),
-		scope("vllm.tracing.otel", span(remote)), // opentelemetry-python never tells
-		scope("forkspan.dev/forkspan/genai", span(remote)),
-	), 5)
-	f.SendSampled(marshal(scope("forkspan.dev/forkspan/genai", span(remote))), 1)
-	stats := f.Close(t.Context())
-	if stats != (Stats{Sent: 2, Local: 4}) || b.spans.Load() != 2 || b.seen.Load() != 1 {
-		t.Errorf("stats %+v, %d spans in %d requests", stats, b.spans.Load(), b.seen.Load())
-	}
 }
 
 // backend answers with what answer returns for the n-th request: a status (0 for success) and rejected spans.
@@ -147,7 +116,7 @@ func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // start serves b with a protocol and returns a forwarder to it.
-func (b *backend) start(t *testing.T, protocol string, settings ...string) *Forwarder {
+func (b *backend) start(t *testing.T, protocol string, settings ...string) *Sender {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -166,16 +135,16 @@ func (b *backend) start(t *testing.T, protocol string, settings ...string) *Forw
 		t.Cleanup(server.Close)
 	}
 	env := append(settings, "ENDPOINT=http://"+l.Addr().String(), "PROTOCOL="+protocol)
-	return newForwarder(t, env...)
+	return newSender(t, env...)
 }
 
-func newForwarder(t *testing.T, env ...string) *Forwarder {
+func newSender(t *testing.T, env ...string) *Sender {
 	t.Helper()
 	target, err := FromEnviron(environment(env...))
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := New(target)
+	f, err := NewSender(target)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,7 +161,7 @@ func TestRequestsArrive(t *testing.T) {
 					f.Send(request(t, 3), 3)
 				}
 				got := f.Close(t.Context())
-				if got != (Stats{Sent: 60}) || b.spans.Load() != 60 {
+				if got != (Sent{Taken: 60}) || b.spans.Load() != 60 {
 					t.Errorf("%+v, the backend has %d", got, b.spans.Load())
 				}
 				if key := b.key.Load(); key != "k1" {
@@ -218,14 +187,14 @@ func TestAnswers(t *testing.T) {
 	tests := []struct {
 		name, protocol string
 		answer         func(int) (int, int64)
-		want           Stats
+		want           Sent
 	}{
-		{"busy once", endpoint.HTTP, busyOnce(503), Stats{Sent: 5}},
-		{"busy once", endpoint.GRPC, busyOnce(int(codes.ResourceExhausted)), Stats{Sent: 5}},
-		{"refused", endpoint.HTTP, always(401, 0), Stats{Failed: 5, Reason: "status 401"}},
-		{"refused", endpoint.GRPC, always(int(codes.Unauthenticated), 0), Stats{Failed: 5, Reason: "Unauthenticated: not now"}},
-		{"partly", endpoint.HTTP, always(0, 2), Stats{Sent: 3, Failed: 2, Reason: "rejected by the backend"}},
-		{"partly", endpoint.GRPC, always(0, 2), Stats{Sent: 3, Failed: 2, Reason: "rejected by the backend"}},
+		{"busy once", endpoint.HTTP, busyOnce(503), Sent{Taken: 5}},
+		{"busy once", endpoint.GRPC, busyOnce(int(codes.ResourceExhausted)), Sent{Taken: 5}},
+		{"refused", endpoint.HTTP, always(401, 0), Sent{Failed: 5, Reason: "status 401 Unauthorized"}},
+		{"refused", endpoint.GRPC, always(int(codes.Unauthenticated), 0), Sent{Failed: 5, Reason: "Unauthenticated: not now"}},
+		{"partly", endpoint.HTTP, always(0, 2), Sent{Taken: 3, Failed: 2, Reason: "rejected by the backend"}},
+		{"partly", endpoint.GRPC, always(0, 2), Sent{Taken: 3, Failed: 2, Reason: "rejected by the backend"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name+" "+tt.protocol, func(t *testing.T) {
@@ -248,14 +217,14 @@ func TestBlackHole(t *testing.T) {
 	defer l.Close()
 	for _, protocol := range []string{endpoint.GRPC, endpoint.HTTP} {
 		t.Run(protocol, func(t *testing.T) {
-			f := newForwarder(t, "ENDPOINT=http://"+l.Addr().String(), "PROTOCOL="+protocol)
+			f := newSender(t, "ENDPOINT=http://"+l.Addr().String(), "PROTOCOL="+protocol)
 			for range 10 {
 				f.Send(request(t, 2), 2)
 			}
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
 			got := f.Close(ctx)
-			if got.Waiting != 20 || got.Sent != 0 {
+			if got.Failed != 20 || got.Taken != 0 {
 				t.Errorf("got %+v", got)
 			}
 			if got.Reason != "" && got.Reason != "no answer in time" { // none when nothing was tried yet
@@ -271,20 +240,20 @@ func TestFullQueueIsCounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	f := newForwarder(t, "ENDPOINT="+l.Addr().String())
+	f := newSender(t, "ENDPOINT="+l.Addr().String())
 	f.Send(make([]byte, maxWaiting), 3)
 	f.Send([]byte("x"), 4)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if got := f.Close(ctx); got.Failed != 4 || got.Waiting != 3 {
+	if got := f.Close(ctx); got.Failed != 7 {
 		t.Errorf("got %+v", got)
 	}
 }
 
 func TestRejectedSpansOfBrokenAnswers(t *testing.T) {
 	for _, answer := range []string{"", "\x0a", "\x0a\x05", "\x0a\x01\x08", "\x08\x01", "garbage"} {
-		if n := rejectedSpans([]byte(answer)); n != 0 {
-			t.Errorf("%q: %d", answer, n)
+		if n := readAnswer([]byte(answer)); n.rejected != 0 {
+			t.Errorf("%q: %d", answer, n.rejected)
 		}
 	}
 }
@@ -301,9 +270,9 @@ func TestUnixSocket(t *testing.T) {
 	server.Listener = listener
 	server.Start()
 	t.Cleanup(server.Close)
-	f := newForwarder(t, "ENDPOINT=unix:"+path, "PROTOCOL=http/protobuf")
+	f := newSender(t, "ENDPOINT=unix:"+path, "PROTOCOL=http/protobuf")
 	f.Send(request(t, 3), 3)
-	if got := f.Close(t.Context()); got != (Stats{Sent: 3}) {
+	if got := f.Close(t.Context()); got != (Sent{Taken: 3}) {
 		t.Errorf("stats %+v", got)
 	}
 }

@@ -1,0 +1,391 @@
+package forward
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"forkspan.dev/forkspan/internal/store"
+)
+
+// loop is the one goroutine behind a Forwarder. It reads requests, has them sent by others, and settles them.
+type loop struct {
+	*Forwarder
+	transport transport
+	name      string // of the backend, for people
+	atMost    int    // bytes of a request that is not split before it is sent; 0 for no limit
+	timeout   time.Duration
+	fixed     bool // the timeout is the user's choice
+	outgoing  *outgoing
+
+	more    bool           // there may be requests that are not read
+	read    int64          // id of the last request that was read
+	ahead   map[int64]bool // requests that the forwarder before us has settled, and we have not read
+	letters []*letter
+	queue   []*part
+	flying  int
+	results chan result
+
+	deadRead int64 // id of the last dead letter that was read; see revive
+	dead     bool  // there may be dead letters to read
+	failures int   // in a row
+	refusals int   // in a row
+	access   bool  // the pause is for a refusal of us
+	asked    bool  // the pause was asked for by the backend
+	pause    time.Time
+	told     bool // of a refusal
+
+	changed bool // there is something to settle
+	settled store.Settlement
+	drains  []drainage
+}
+
+// letter is one request or dead letter on its way.
+type letter struct {
+	request int64 // id; 0 for a dead letter
+	dead    int64 // id of the dead letter; 0 for none
+	parts   int   // not settled
+	split   bool  // it was more than one part
+	again   bool  // it is a dead letter once more
+}
+
+// part is what is sent at once: a letter, or some of its spans.
+type part struct {
+	of    *letter
+	body  []byte
+	spans int64
+}
+
+// result is what became of a try.
+type result struct {
+	part   *part
+	answer answer
+	err    error
+	slow   bool // there was no answer in time
+}
+
+func newLoop(f *Forwarder, b *Backend, t transport) *loop {
+	l := &loop{
+		Forwarder: f, transport: t, name: b.Name(), atMost: b.maxRequest(), timeout: b.Timeout, fixed: b.Timeout > 0,
+		outgoing: newOutgoing(f.options.Settings),
+		more:     true, read: f.route.Position, dead: true, results: make(chan result, senders),
+		ahead: make(map[int64]bool),
+	}
+	if !l.fixed {
+		l.timeout = slowTimeout
+	}
+	l.settled.Position = f.route.Position
+	l.settled.Error = f.route.Error
+	for _, id := range f.route.Ahead {
+		l.ahead[id] = true
+	}
+	return l
+}
+
+// run goes on until ctx ends.
+func (l *loop) run(ctx context.Context) {
+	defer l.transport.close()
+	l.outgoing.remember(ctx, l.store, l.route)
+	for ctx.Err() == nil {
+		l.fill(ctx)
+		l.dispatch(ctx)
+		l.settle()
+		l.answerDrains(ctx)
+		l.wait(ctx)
+	}
+	for ; l.flying > 0; l.flying-- { // they end with ctx, some with an answer
+		l.take(ctx, <-l.results)
+	}
+	l.settle()
+}
+
+// wait returns when there is something to do.
+func (l *loop) wait(ctx context.Context) {
+	var tick <-chan time.Time
+	if wait := time.Until(l.pause); wait > 0 && (len(l.queue) > 0 || l.access || l.more || l.dead) {
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		tick = timer.C
+	}
+	var drained <-chan struct{}
+	if len(l.drains) > 0 {
+		drained = l.drains[0].ctx.Done()
+	}
+	select {
+	case r := <-l.results:
+		l.flying--
+		l.take(ctx, r)
+		for len(l.results) > 0 { // one transaction for all that are there
+			l.flying--
+			l.take(ctx, <-l.results)
+		}
+	case <-l.wake:
+		l.more = true
+	case d := <-l.drain:
+		l.drains = append(l.drains, d)
+		l.more = true
+		if !l.access && !l.asked {
+			l.pause = time.Time{} // one more try: the backend may be back
+		}
+	case <-drained:
+	case <-tick:
+		if l.access {
+			l.access, l.dead, l.deadRead = false, true, 0
+		}
+	case <-ctx.Done():
+	}
+}
+
+// fill reads what comes next, dead letters first.
+func (l *loop) fill(ctx context.Context) {
+	if l.access {
+		return // nothing will be taken for a while
+	}
+	if l.dead && len(l.queue) == 0 {
+		l.revive(ctx)
+	}
+	for l.more && len(l.queue) < senders && len(l.letters) < window {
+		requests, err := l.store.RequestsAfter(ctx, l.route.Run, l.read)
+		if err != nil {
+			l.fail(ctx, err)
+			return
+		}
+		l.more = len(requests) > 0
+		for _, r := range requests {
+			l.read = r.ID
+			l.accept(r)
+		}
+	}
+}
+
+// accept queues a request as it goes out, unless it went before.
+func (l *loop) accept(r store.Request) {
+	body, spans, local := l.outgoing.convert(r.Body)
+	if local > 0 && !l.ahead[r.ID] {
+		l.count(func(s *Stats) { s.Local += local })
+	}
+	of := &letter{request: r.ID}
+	l.letters = append(l.letters, of)
+	if spans == 0 || l.ahead[r.ID] {
+		delete(l.ahead, r.ID)
+		l.changed = true
+		return
+	}
+	l.enqueue(of, body, spans)
+}
+
+// enqueue queues a letter, in parts where it is sure to be too large.
+func (l *loop) enqueue(of *letter, body []byte, spans int64) {
+	parts := []*part{{of, body, spans}}
+	if l.atMost > 0 {
+		parts = split(parts[0], l.atMost)
+	}
+	of.parts, of.split = len(parts), len(parts) > 1
+	l.queue = append(l.queue, parts...)
+}
+
+// revive queues dead letters: those that other credentials may revive, or all.
+func (l *loop) revive(ctx context.Context) {
+	letters, err := l.store.DeadLetters(ctx, l.route.ID, l.deadRead)
+	if err != nil {
+		l.fail(ctx, err)
+		return
+	}
+	if l.dead = len(letters) > 0; !l.dead {
+		l.options.Dead = false // those that die now stay so
+	}
+	for _, d := range letters {
+		l.deadRead = d.ID
+		if d.Access || l.options.Dead {
+			l.enqueue(&letter{dead: d.ID}, d.Body, d.Spans)
+		}
+	}
+}
+
+// dispatch sends what may be sent: one part at a time while the backend fails.
+func (l *loop) dispatch(ctx context.Context) {
+	limit := senders
+	if l.failures > 0 || l.refusals > 0 {
+		limit = 1
+	}
+	if l.access || time.Now().Before(l.pause) {
+		return
+	}
+	for l.flying < limit && len(l.queue) > 0 {
+		p := l.queue[0]
+		l.queue[0] = nil
+		l.queue = l.queue[1:]
+		l.flying++
+		timeout := l.timeout
+		go func() {
+			try, cancel := context.WithTimeout(ctx, timeout)
+			defer cancel()
+			a, err := l.transport.send(try, p.body)
+			l.results <- result{p, a, err, err != nil && try.Err() != nil && ctx.Err() == nil}
+		}()
+	}
+}
+
+// take settles a try, or has its part tried again.
+func (l *loop) take(ctx context.Context, r result) {
+	p := r.part
+	if r.err == nil {
+		l.delivered(p, r.answer)
+		return
+	}
+	f := judge(r.err)
+	if f.verdict == again {
+		l.queue = append([]*part{p}, l.queue...)
+		if ctx.Err() == nil {
+			l.retryLater(r, f)
+		}
+		return
+	}
+	if f.verdict == tooLarge && p.spans > 1 {
+		if parts := split(p, len(p.body)-1); len(parts) > 1 {
+			p.of.parts += len(parts) - 1
+			p.of.split = true
+			l.queue = append(parts, l.queue...)
+			return
+		}
+	}
+	l.bury(p, f)
+}
+
+func (l *loop) delivered(p *part, a answer) {
+	rejected := min(a.rejected, p.spans)
+	l.failures, l.refusals, l.asked, l.pause = 0, 0, false, time.Time{}
+	l.settled.Sent += p.spans - rejected
+	l.settled.Rejected += rejected
+	l.settled.Error = ""
+	l.closePart(p)
+	l.count(func(s *Stats) {
+		s.Sent += p.spans - rejected
+		s.Rejected += rejected
+		s.Failing, s.Reason = false, ""
+		if rejected > 0 {
+			s.Reason = "rejected: " + a.message
+		}
+	})
+}
+
+func (l *loop) closePart(p *part) {
+	of := p.of
+	of.parts--
+	l.changed = true
+	if of.parts == 0 && of.dead != 0 && !of.again {
+		l.settled.Revived = append(l.settled.Revived, of.dead)
+	}
+}
+
+// retryLater pauses after a failure that may pass.
+func (l *loop) retryLater(r result, f *failure) {
+	if l.failures++; r.slow && !l.fixed {
+		l.timeout = min(2*l.timeout, maxTimeout) // or a backend that is always slower would get the same again and again
+	}
+	pause := maxPause
+	if l.failures < 16 {
+		pause = min(firstPause<<(l.failures-1), maxPause)
+	}
+	pause += rand.N(2*pause/5+1) - pause/5
+	l.asked = f.after > 0
+	text := f.Error()
+	if r.slow {
+		text = "no answer in time"
+	}
+	l.fails(text, max(pause, f.after))
+}
+
+// fails pauses.
+func (l *loop) fails(text string, pause time.Duration) {
+	if at := time.Now().Add(pause); at.After(l.pause) {
+		l.pause = at
+	}
+	if l.settled.Error != text {
+		l.settled.Error, l.changed = text, true
+	}
+	l.count(func(s *Stats) { s.Failing, s.Reason, s.Next = true, text, l.pause })
+}
+
+// fail pauses after an error of the store.
+func (l *loop) fail(ctx context.Context, err error) {
+	if ctx.Err() != nil || errors.Is(err, context.Canceled) {
+		return
+	}
+	l.failures++
+	l.fails(err.Error(), maxPause)
+}
+
+// bury makes a dead letter of what was refused for good.
+func (l *loop) bury(p *part, f *failure) {
+	d := store.DeadLetter{Spans: p.spans, Reason: f.Error(), Access: f.verdict == noAccess, Body: p.body}
+	if p.of.dead != 0 && !p.of.split {
+		d.ID, p.of.again = p.of.dead, true
+	}
+	l.settled.Dead = append(l.settled.Dead, d)
+	l.closePart(p)
+	l.count(func(s *Stats) { s.Dead += p.spans })
+	l.failures = 0
+	if l.refusals++; f.verdict != noAccess && l.refusals < maxRefused {
+		l.count(func(s *Stats) { s.Reason = f.Error() })
+		return
+	}
+	if !l.told {
+		l.told = true
+		l.notify("%s refuses the spans (%v): they wait here", l.name, f)
+	}
+	// The next try, after the pause, is made with what was refused; dead letters are read again for it.
+	l.queue = slices.DeleteFunc(l.queue, func(p *part) bool { return p.of.dead != 0 })
+	l.access = true
+	l.fails(f.Error(), accessPause)
+}
+
+// settle writes down what has become of the requests.
+func (l *loop) settle() {
+	if !l.changed {
+		return
+	}
+	s := &l.settled
+	done := 0
+	for done < len(l.letters) && l.letters[done].parts == 0 {
+		s.Position = max(s.Position, l.letters[done].request)
+		done++
+	}
+	l.letters = append(l.letters[:0], l.letters[done:]...)
+	s.Ahead = nil
+	for _, of := range l.letters {
+		if of.parts == 0 {
+			s.Ahead = append(s.Ahead, of.request)
+		}
+	}
+	s.Ahead = append(s.Ahead, slices.Sorted(maps.Keys(l.ahead))...)
+	// What was sent has been sent: this is not for ctx to end.
+	if err := l.store.Settle(context.Background(), l.route.ID, s); err != nil {
+		l.count(func(s *Stats) { s.Reason = err.Error() })
+		return // with the next one
+	}
+	l.changed = false
+	*s = store.Settlement{Position: s.Position, Error: s.Error}
+}
+
+// answerDrains tells those that wait that nothing more can be done in their time.
+func (l *loop) answerDrains(ctx context.Context) {
+	kept := l.drains[:0]
+	for _, d := range l.drains {
+		idle := !l.more && !l.dead && len(l.queue) == 0 && l.flying == 0
+		hopeless := l.flying == 0 && l.access
+		if deadline, ok := d.ctx.Deadline(); ok && l.flying == 0 && l.pause.After(deadline) {
+			hopeless = true
+		}
+		if idle || hopeless || d.ctx.Err() != nil || ctx.Err() != nil {
+			close(d.done)
+			continue
+		}
+		kept = append(kept, d)
+	}
+	clear(l.drains[len(kept):])
+	l.drains = kept
+}
