@@ -6,9 +6,11 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"forkspan.dev/forkspan/internal/scriptspan"
 )
 
-// runVariable tells a forkspan inside a run about it, so no flag may be set by it.
+// runVariable tells a forkspan inside a run about it, so no flag may be set by it, nor by the one that names a script's span.
 const runVariable = "FORKSPAN_RUN"
 
 // flagVariables are the environment variables that set a flag of cmd, the first that is set wins: that of the command's flag,
@@ -21,7 +23,7 @@ func flagVariables(cmd *cobra.Command, flag *pflag.Flag) []string {
 	}
 	path := strings.TrimPrefix(cmd.CommandPath(), cmd.Root().Name()+" ")
 	special := "FORKSPAN_" + variableName(path) + "_" + name
-	if general == runVariable {
+	if general == runVariable || general == scriptspan.SpanVariable {
 		return []string{special}
 	}
 	return []string{special, general}
@@ -76,7 +78,9 @@ Also read:
   NO_COLOR                  no colour and no box drawing
   COLUMNS                   how wide to draw where there is no terminal
   XDG_STATE_HOME, HOME      where the store is
-  FORKSPAN_RUN              set inside a run; a forkspan in there joins it`
+  FORKSPAN_RUN              set inside a run; a forkspan in there joins it
+  FORKSPAN_SPAN             set by forkspan span start; what span end ends
+  GITHUB_ENV                the file that span --export=github appends to`
 
 // newEnvironmentTopic is a help topic: forkspan help environment.
 func newEnvironmentTopic() *cobra.Command {

@@ -18,7 +18,6 @@ after it; any later process ends it. No server is needed: the spans go into the 
 const spanExample = `  eval "$(forkspan span start build)"          # the commands after it are below it
   make && forkspan run -- ./server --warm-up
   eval "$(forkspan span end)"                  # and the span around it is the parent again
-
   forkspan span start job --export=github      # for the steps that follow in GitHub Actions
   forkspan span add download --start -12s      # after the fact`
 

@@ -21,7 +21,7 @@ const spanAddLong = `Record a span after the fact, whole, with its times. Its tr
 
 const spanAddExample = `  forkspan span add "download weights" --start "$began" --attr bytes:=15728640
   forkspan span add queue --start -90s --end -30s --event scheduled@-45s
-  forkspan span add fetch --start 1767225600.25 --end 1767225601 --kind client --status error --message 404`
+  forkspan span add fetch --start 1767225600.25 --end 1767225601 --kind client --status error`
 
 type spanAddFlags struct {
 	spanFlags
