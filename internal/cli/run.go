@@ -27,6 +27,7 @@ type runFlags struct {
 	noPropagate  bool
 	noSubreaper  bool
 	noJournal    bool
+	instrument   string // "" or instrumentPython
 
 	linger  time.Duration
 	drain   time.Duration // or drainByPlace
@@ -87,6 +88,7 @@ func newRun(a *app) *cobra.Command {
 	flags.BoolVar(&f.noPropagate, "no-propagate", false, "give the command no parent: its processes begin traces of their own")
 	flags.BoolVar(&f.noSubreaper, "no-subreaper", false, "do not adopt the command's orphans")
 	flags.BoolVar(&f.noJournal, "no-journal", false, "programs with the forkspan library send their spans to the port, too, instead of files")
+	addInstrument(cmd, &f.instrument)
 	flags.DurationVar(&f.linger, "linger", time.Second, "time to stay for descendants that still send spans")
 	flags.DurationVar(&f.drain, "drain", drainByPlace, "time to pass spans on to your backend at the end (default 50ms; 10s as PID 1 or in CI)")
 	flags.Lookup("drain").DefValue = "0s" // told in words

@@ -255,7 +255,7 @@ func (s *session) supervise() (supervise.Outcome, error) {
 	var err error
 	s.rec.openJournals()
 	s.process, err = supervise.Start(supervise.Command{
-		Path: s.argv[0], Args: s.argv[1:], Env: s.environment(), NoSubreaper: s.flags.noSubreaper, Reaped: s.reaped,
+		Path: s.argv[0], Args: s.argv[1:], Env: s.instrument(s.environment()), NoSubreaper: s.flags.noSubreaper, Reaped: s.reaped,
 	})
 	if err != nil {
 		s.rec.abandon()

@@ -170,3 +170,10 @@ func withRunAttribute(list, runID string) string {
 	}
 	return strings.Join(append(kept, RunAttribute+"="+runID), ",")
 }
+
+// With returns environ with a variable set.
+func With(environ []string, name, value string) []string {
+	v := newVars(environ, foldCase)
+	v.set(name, value)
+	return v.environ()
+}
