@@ -21,13 +21,13 @@ type births struct {
 
 const (
 	birthsOften   = 2 * time.Millisecond   // while the tree changes
-	birthsSeldom  = 20 * time.Millisecond  // when it does not
+	birthsSeldom  = 50 * time.Millisecond  // when it does not
 	birthsAll     = 300 * time.Millisecond // when it does not and all processes must be looked through
 	birthsMost    = time.Second
-	birthsShare   = 20  // while the tree changes looking takes one part in so many of a core
+	birthsShare   = 6   // while the tree changes looking takes one part in so many of a core
 	birthsAtRest  = 150 // and when it does not
 	birthsRange   = 1024
-	lookAllOften  = time.Second
+	lookAllOften  = 5 * time.Second
 	lookAllSeldom = 500 // looking through all, to be sure, takes one part in so many of a core
 )
 
@@ -56,6 +56,9 @@ func (w *Watcher) lookForBirths(c clocks) {
 		}
 	}
 	b.last = last
+	w.checkUnheld(c)
+	w.cover.Step = max(w.cover.Step, time.Since(before).Round(100*time.Microsecond))
+	b.plan(begun.cost(), time.Since(w.tree.changed) < time.Second)
 	if b.inOrder && b.looked.After(b.allAt) {
 		all := startCost()
 		for _, n := range w.scan(c) {
@@ -65,9 +68,6 @@ func (w *Watcher) lookForBirths(c clocks) {
 		}
 		b.allAt = b.looked.Add(max(lookAllOften, all.cost()*lookAllSeldom))
 	}
-	w.checkUnheld(c)
-	w.cover.Step = max(w.cover.Step, time.Since(before).Round(100*time.Microsecond))
-	b.plan(begun.cost(), time.Since(w.tree.changed) < time.Second)
 }
 
 // since lists the pids given since the last look; nil when they are too many.

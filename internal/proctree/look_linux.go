@@ -10,7 +10,7 @@ const (
 	firstSample  = 50 * time.Millisecond // after the start
 	sampleEvery  = time.Second
 	sampleSeldom = 10 * time.Second
-	sampleShare  = 250 // samples take at most one part in so many of a core
+	sampleShare  = 500 // samples take at most one part in so many of a core
 )
 
 // measure keeps the CPU time that a process has used.

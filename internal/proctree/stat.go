@@ -3,6 +3,8 @@ package proctree
 import (
 	"bytes"
 	"errors"
+	"math"
+	"math/bits"
 	"strconv"
 	"strings"
 	"time"
@@ -42,39 +44,89 @@ func parseStat(line []byte) (stat, error) {
 		return stat{}, errStat
 	}
 	s := stat{pid: pid, comm: string(line[open+1 : end])}
-	var fields [53]string // by their numbers in the manual
-	n := 3
+	number := 3 // of the field in the manual
 	for field := range bytes.FieldsSeq(line[end+1:]) {
-		if n == len(fields) {
-			break
+		if err := s.set(number, field); err != nil {
+			return stat{}, err
 		}
-		fields[n] = string(field)
-		n++
+		number++
 	}
-	if n < 29 || len(fields[3]) != 1 {
+	if number <= 28 {
 		return stat{}, errStat
 	}
-	s.state = fields[3][0]
-	for _, f := range []struct {
-		number int
-		value  *int
-	}{{4, &s.parent}, {5, &s.group}, {6, &s.session}, {20, &s.threads}, {52, &s.status}} {
-		if fields[f.number] == "" {
-			continue // a kernel older than the field
-		}
-		if *f.value, err = strconv.Atoi(fields[f.number]); err != nil {
-			return stat{}, errStat
-		}
-	}
-	for _, f := range []struct {
-		number int
-		value  *uint64
-	}{{14, &s.user}, {15, &s.system}, {16, &s.childUser}, {17, &s.childSystem}, {22, &s.start}, {28, &s.stack}} {
-		if *f.value, err = strconv.ParseUint(fields[f.number], 10, 64); err != nil {
-			return stat{}, errStat
-		}
-	}
 	return s, nil
+}
+
+// set takes in a field by its number in the manual. The last come only from newer kernels.
+func (s *stat) set(number int, field []byte) error {
+	var count *int
+	var amount *uint64
+	switch number {
+	case 3:
+		if len(field) != 1 {
+			return errStat
+		}
+		s.state = field[0]
+	case 4:
+		count = &s.parent
+	case 5:
+		count = &s.group
+	case 6:
+		count = &s.session
+	case 14:
+		amount = &s.user
+	case 15:
+		amount = &s.system
+	case 16:
+		amount = &s.childUser
+	case 17:
+		amount = &s.childSystem
+	case 20:
+		count = &s.threads
+	case 22:
+		amount = &s.start
+	case 28:
+		amount = &s.stack
+	case 52:
+		count = &s.status
+	}
+	ok := true
+	if count != nil {
+		*count, ok = parseInt(field)
+	} else if amount != nil {
+		*amount, ok = parseUint(field)
+	}
+	if !ok {
+		return errStat
+	}
+	return nil
+}
+
+// parseUint is strconv's for bytes, without an allocation.
+func parseUint(digits []byte) (uint64, bool) {
+	var n uint64
+	for _, c := range digits {
+		high, low := bits.Mul64(n, 10)
+		sum, carry := bits.Add64(low, uint64(c-'0'), 0)
+		if c < '0' || c > '9' || high != 0 || carry != 0 {
+			return 0, false
+		}
+		n = sum
+	}
+	return n, len(digits) > 0
+}
+
+// parseInt is for numbers that may have a minus.
+func parseInt(digits []byte) (int, bool) {
+	rest, negative := bytes.CutPrefix(digits, []byte("-"))
+	n, ok := parseUint(rest)
+	if n > math.MaxInt32 {
+		return 0, false
+	}
+	if negative {
+		return -int(n), ok
+	}
+	return int(n), ok
 }
 
 // parseStatus finds in /proc/PID/status which process a thread belongs to, 0 when it does not say, and the peak
