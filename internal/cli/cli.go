@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"syscall"
+
+	"forkspan.dev/forkspan/internal/redact"
 )
 
 // Streams are the files and the environment a command works with; tests put their own in.
@@ -27,6 +29,8 @@ type app struct {
 	Streams
 	dbPath string // --db; empty for the default place
 	color  string // --color: auto, always or never
+
+	storing storeFlags // of commands that write to the store
 }
 
 // exitError ends forkspan with a status of its own. A nil err prints nothing.
@@ -94,9 +98,9 @@ func (a *app) report(err error) int {
 			return status
 		}
 	}
-	fmt.Fprintf(a.Stderr, "forkspan: %v\n", err)
+	fmt.Fprintf(a.Stderr, "forkspan: %s\n", redact.String(err.Error()))
 	if hint, ok := errors.AsType[*hintError](err); ok {
-		fmt.Fprintf(a.Stderr, "hint: %s\n", hint.hint)
+		fmt.Fprintf(a.Stderr, "hint: %s\n", redact.String(hint.hint))
 	}
 	return status
 }

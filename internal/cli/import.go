@@ -48,6 +48,7 @@ func newImport(a *app) *cobra.Command {
 			return a.importFiles(cmd.Context(), args, name)
 		},
 	}
+	a.addStoreFlags(cmd)
 	cmd.Flags().StringVar(&name, "name", "", "`name` of the run (default: the file's)")
 	return cmd
 }

@@ -59,6 +59,7 @@ func newProxy(a *app) *cobra.Command {
 	choice(flags, &f.usage, "usage", "pass", []string{"pass", "ask"},
 		"`what` to do about token counts of streams: pass what the server sends, or ask for them\nand take the extra event out again")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "print nothing but errors")
+	a.addStoreFlags(c)
 	return c
 }
 
@@ -133,7 +134,7 @@ const proxyPatience = 10 * time.Second
 
 func (s *proxySession) say(format string, args ...any) {
 	if !s.flags.quiet {
-		fmt.Fprintf(s.Stderr, "forkspan: "+format+"\n", args...)
+		s.app.note(fmt.Sprintf(format, args...))
 	}
 }
 

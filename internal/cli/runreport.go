@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"forkspan.dev/forkspan/internal/otlp"
+	"forkspan.dev/forkspan/internal/redact"
 	"forkspan.dev/forkspan/internal/store"
 	"forkspan.dev/forkspan/internal/supervise"
 	"forkspan.dev/forkspan/internal/timeline"
@@ -91,7 +92,7 @@ func (r *localRun) accountLine(how string) string {
 	if r.textOptions(r.Stderr).Unicode {
 		separator = " · "
 	}
-	return strings.Join(parts, separator)
+	return redact.String(strings.Join(parts, separator))
 }
 
 // oneLine is a text from elsewhere that fits into a line of ours.

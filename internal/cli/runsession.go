@@ -91,7 +91,7 @@ func (s *session) setEnvironment(base []string) {
 // note prints a line of our own.
 func (s *session) note(format string, args ...any) {
 	if !s.flags.quiet {
-		fmt.Fprintf(s.Stderr, "forkspan: "+format+"\n", args...)
+		s.app.note(fmt.Sprintf(format, args...))
 	}
 }
 

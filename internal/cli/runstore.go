@@ -14,7 +14,7 @@ func (r *localRun) open() {
 	if remark != "" {
 		r.note("%s", remark)
 	}
-	opts := store.Options{Notify: func(message string) { r.note("%s", message) }}
+	opts := r.storeOptions(func(message string) { r.note("%s", message) })
 	st, err := store.Open(context.Background(), path, opts)
 	if noPlace(err) && !r.storeChosen() {
 		spare := store.SparePath()
@@ -48,7 +48,7 @@ func (r *localRun) put(ctx context.Context, body []byte, sum otlp.Summary) error
 	r.mu.Lock()
 	if r.stores[len(r.stores)-1] == st && st.Path() != store.Memory {
 		r.note("%v: what comes now is kept in memory, for this run only", err)
-		if spare, err2 := store.Open(ctx, store.Memory, store.Options{}); err2 == nil {
+		if spare, err2 := store.Open(ctx, store.Memory, r.storeOptions(nil)); err2 == nil {
 			r.stores = append(r.stores, spare)
 			r.forwardFrom(spare)
 		}

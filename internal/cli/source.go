@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"forkspan.dev/forkspan/internal/otlp"
+	"forkspan.dev/forkspan/internal/redact"
 	"forkspan.dev/forkspan/internal/store"
 	"forkspan.dev/forkspan/internal/timeline"
 )
@@ -178,7 +179,7 @@ func (a *app) openStore(ctx context.Context) (*store.Store, error) {
 	if note != "" {
 		a.note(note)
 	}
-	return store.Open(ctx, path, store.Options{Notify: a.note})
+	return store.Open(ctx, path, a.storeOptions(a.note))
 }
 
 // openExisting opens the store for reading: where there is none, that is said and none is made.
@@ -194,11 +195,11 @@ func (a *app) openExisting(ctx context.Context) (*store.Store, error) {
 			return nil, nothingRecorded(path)
 		}
 	}
-	return store.Open(ctx, path, store.Options{Notify: a.note})
+	return store.Open(ctx, path, a.storeOptions(a.note))
 }
 
-// note tells the user something that is no error.
-func (a *app) note(msg string) { fmt.Fprintln(a.Stderr, "forkspan: "+msg) }
+// note tells the user something that is no error. Whatever it was made of, there is no secret in it.
+func (a *app) note(msg string) { fmt.Fprintln(a.Stderr, "forkspan: "+redact.String(msg)) }
 
 func loadRun(ctx context.Context, db *store.Store, run store.Run) (*source, error) {
 	spans, err := decodeAll(db.Requests(ctx, run.ID))
@@ -355,7 +356,7 @@ func (a *app) warn(path string, problems []fileProblem) error {
 			fmt.Fprintf(a.Stderr, "forkspan: read %s: %d more\n", path, len(problems)-most)
 			break
 		}
-		fmt.Fprintf(a.Stderr, "forkspan: read %s: %s\n", path, timeline.Clean(p.String()))
+		fmt.Fprintf(a.Stderr, "forkspan: read %s: %s\n", path, redact.String(timeline.Clean(p.String())))
 	}
 	if len(problems) > 0 {
 		return &exitError{status: statusError}

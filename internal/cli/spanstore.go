@@ -31,7 +31,7 @@ func (a *app) openStoreOrSpare(ctx context.Context) (*store.Store, error) {
 	if err == nil || !noPlace(err) || a.storeChosen() {
 		return st, err
 	}
-	spare, err2 := store.Open(ctx, store.SparePath(), store.Options{Notify: a.note})
+	spare, err2 := store.Open(ctx, store.SparePath(), a.storeOptions(a.note))
 	if err2 != nil {
 		return nil, err
 	}

@@ -49,7 +49,8 @@ const (
 	flagRemoteParent = 0x200
 )
 
-// Encode returns the protobuf of an ExportTraceServiceRequest with the spans of one resource.
+// Encode returns the protobuf of an ExportTraceServiceRequest with the spans of one resource. No secret gets through, whatever
+// the spans were made of.
 func Encode(resource []otlp.Field, version string, spans ...Span) []byte {
 	return encode(resource, scopeName, version, spans)
 }
@@ -69,7 +70,8 @@ func encode(resource []otlp.Field, scopeName, version string, spans []Span) []by
 	}
 	resourceSpans := appendMessage(nil, 1, appendFields(nil, 1, resource))
 	resourceSpans = appendMessage(resourceSpans, 2, scopeSpans)
-	return appendMessage(nil, 1, resourceSpans)
+	body, _ := otlp.Redact(appendMessage(nil, 1, resourceSpans), otlp.Summary{})
+	return body
 }
 
 // Made tells whether a request holds spans that a forkspan made: they are about processes and do not come from one.

@@ -4,6 +4,9 @@ import "strings"
 
 // Args returns a copy of a command's arguments without the secrets in them. The argument after a flag like --api-key is one.
 func Args(args []string) []string {
+	if args == nil {
+		return nil
+	}
 	out := make([]string, len(args))
 	w := argWalk{}
 	for i, arg := range args {

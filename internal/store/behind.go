@@ -1,8 +1,5 @@
 package store
 
-// capsEvery is the number of transactions between two looks at the caps.
-const capsEvery = 256
-
 // wakeBehind starts the job behind, if there is work for it after a transaction whose newest request is last. The caller holds
 // writeMu. A process that stores little looks at the index and the caps once, in passing.
 func (s *Store) wakeBehind(last int64) {
@@ -12,7 +9,7 @@ func (s *Store) wakeBehind(last int64) {
 		return
 	}
 	var err error
-	caps := s.commits%capsEvery == 1
+	caps := s.capsDue()
 	if caps {
 		if s.indexed, err = frontier(s.write); err == nil {
 			caps, err = s.capsExceeded(s.write)

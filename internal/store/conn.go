@@ -19,6 +19,12 @@ type conn struct {
 	stmts map[string]driver.Stmt
 }
 
+// The journal's size that SQLite cuts it back to, and what a page of the database takes in it, in bytes.
+const (
+	journalLimit = 16 << 20
+	journalPage  = 4096 + 24
+)
+
 // openConn opens the file at path, which exists already, or the memory store. A statement that finds the file locked by
 // another process waits up to 10 s.
 func openConn(path string) (*conn, error) {
@@ -31,9 +37,9 @@ func openConn(path string) (*conn, error) {
 		return nil, err
 	}
 	db := &conn{c: c, stmts: make(map[string]driver.Stmt)}
-	// A journal that a large transaction has blown up is cut back to 16 MiB; 4,000 pages make the same size between checkpoints.
-	const settings = "PRAGMA busy_timeout=10000; PRAGMA synchronous=NORMAL; PRAGMA journal_size_limit=16777216; " +
-		"PRAGMA wal_autocheckpoint=4000"
+	// A journal that a large transaction has blown up is cut back; the pages make the same size between checkpoints.
+	settings := fmt.Sprintf("PRAGMA busy_timeout=10000; PRAGMA synchronous=NORMAL; PRAGMA journal_size_limit=%d; "+
+		"PRAGMA wal_autocheckpoint=%d", journalLimit, journalLimit/journalPage)
 	if err := db.script(settings); err != nil {
 		return nil, errors.Join(err, db.close())
 	}

@@ -64,7 +64,11 @@ func (s *Store) open() (err error) {
 	}
 	doing := "open store " + s.path
 	if s.write, err = s.openFile(); err != nil {
-		err = errors.Join(explain(doing, err), s.lock.close())
+		return errors.Join(explain(doing, err), s.lock.close())
+	}
+	if share := journalShare(s.opts.MaxBytes); share < journalLimit {
+		// The journal of a small store is small.
+		err = s.write.script(fmt.Sprintf("PRAGMA journal_size_limit=%d; PRAGMA wal_autocheckpoint=%d", share, share/journalPage))
 	}
 	return err
 }

@@ -28,7 +28,8 @@ func (s *Store) PutProcesses(ctx context.Context, run string, processes []Proces
 	err := s.change(func(c *conn) error {
 		return c.transaction(func() error {
 			for i := range processes {
-				facts, err := json.Marshal(&processes[i])
+				process := processes[i].scrubbed(s.opts.Redact)
+				facts, err := json.Marshal(&process)
 				if err != nil {
 					return err
 				}

@@ -64,10 +64,13 @@ func (j *job) release() {
 var jobs = sync.Pool{New: func() any { return &job{} }}
 
 // Append stores one scanned request under a run ("" for none) and returns when it is committed. Callers that wait at the same
-// time share one transaction. The body is not kept.
+// time share one transaction. The body is not kept. With Options.Redact it is stored without secrets.
 func (s *Store) Append(ctx context.Context, run string, body []byte, sum otlp.Summary) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("store request: %w", err)
+	}
+	if s.opts.Redact {
+		body, sum = otlp.Redact(body, sum)
 	}
 	j := jobs.Get().(*job)
 	defer j.release()
@@ -117,6 +120,9 @@ func (s *Store) commit() {
 	}
 	if err == nil {
 		s.commits++
+		for _, j := range queue {
+			s.unlooked += int64(len(j.body) + len(j.summary))
+		}
 		s.wakeBehind(last)
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"math"
 	"time"
+
+	"forkspan.dev/forkspan/internal/redact"
 )
 
 // Target is a backend that requests are forwarded to. It holds no secrets.
@@ -173,7 +175,8 @@ func (s *Store) Settle(ctx context.Context, route int64, done *Settlement) error
 		return c.transaction(func() error {
 			const update = `UPDATE forward_route SET position = max(position, ?), ahead = ?, sent = sent + ?,
 				rejected = rejected + ?, error = ?5, failed = iif(?5 = '', failed, ?6) WHERE id = ?7`
-			_, _, err := c.exec(update, done.Position, list(done.Ahead), done.Sent, done.Rejected, done.Error, now, route)
+			_, _, err := c.exec(update, done.Position, list(done.Ahead), done.Sent, done.Rejected,
+				redact.String(done.Error), now, route)
 			if err != nil {
 				return err
 			}
@@ -191,7 +194,7 @@ func (s *Store) Settle(ctx context.Context, route int64, done *Settlement) error
 				const put = `INSERT OR REPLACE INTO forward_dead (id, route, spans, reason, access, time, body)
 					VALUES (?, ?, ?, ?, ?, ?, ?)`
 				body := encoder().EncodeAll(d.Body, nil)
-				if _, _, err := c.exec(put, id, route, d.Spans, d.Reason, d.Access, now, body); err != nil {
+				if _, _, err := c.exec(put, id, route, d.Spans, redact.String(d.Reason), d.Access, now, body); err != nil {
 					return err
 				}
 			}
@@ -306,4 +309,21 @@ func (s *Store) Unsent(ctx context.Context, r Route) (requests, spans int64, err
 		return 0, 0, explain("count what waits", err)
 	}
 	return requests, spans, nil
+}
+
+// Back returns an id after which there are no more than n requests of a run up to the one with id last, and n where there are as
+// many.
+func (s *Store) Back(ctx context.Context, run string, last int64, n int) (after int64, err error) {
+	if err := ctx.Err(); err != nil {
+		return 0, fmt.Errorf("read requests: %w", err)
+	}
+	err = s.read(func(c *conn) (err error) {
+		const query = "SELECT min(id) FROM (SELECT id FROM request WHERE run = ? AND id <= ? ORDER BY id DESC LIMIT ?)"
+		after, err = c.integer(query, run, last, int64(n))
+		return err
+	})
+	if err != nil {
+		return 0, explain("read requests", err)
+	}
+	return max(0, after-1), nil
 }

@@ -79,6 +79,7 @@ func (s *Store) insertRun(ctx context.Context, insert string, run Run) (inserted
 	if err := ctx.Err(); err != nil {
 		return false, fmt.Errorf("store run: %w", err)
 	}
+	run.scrub()
 	command, err := json.Marshal(run.Command)
 	if err != nil {
 		return false, fmt.Errorf("store run: %w", err)

@@ -20,6 +20,8 @@ const Memory = ":memory:"
 type Options struct {
 	MaxBytes int64            // size cap; 0 means 2 GiB
 	MaxAge   time.Duration    // age cap; 0 means 30 days
+	Redact   bool             // hide secrets in requests before they are stored, and so before they are forwarded
+	Alive    func(Run) bool   // whether somebody still writes to a run that has not ended; nil for no
 	Notify   func(msg string) // told what the user should know (a damaged file set aside, runs removed by a cap); may be nil
 }
 
@@ -35,6 +37,10 @@ type Store struct {
 	writeMu sync.Mutex // guards write and what follows
 	write   *conn
 	commits int64 // transactions of requests
+
+	looked   time.Time // at the caps, last
+	lookedAt int64     // commits then
+	unlooked int64     // bytes stored since
 
 	idleMu sync.Mutex // guards idle and shut
 	idle   []*conn    // reading connections that nobody uses
