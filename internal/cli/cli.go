@@ -30,6 +30,8 @@ type app struct {
 	dbPath string // --db; empty for the default place
 	color  string // --color: auto, always or never
 
+	completing bool // for the shell, whose user wants to read nothing else
+
 	storing storeFlags // of commands that write to the store
 }
 

@@ -33,6 +33,7 @@ func (a *app) runCompletions(ctx context.Context, taken []string, prefix string)
 	if ctx == nil {
 		ctx = context.Background()
 	}
+	a.completing = true // nothing but completions may be written
 	db, err := a.openExisting(ctx)
 	if err != nil {
 		return nil

@@ -8,6 +8,7 @@ import (
 
 	"forkspan.dev/forkspan/internal/otlp"
 	"forkspan.dev/forkspan/internal/proctree"
+	"forkspan.dev/forkspan/internal/store"
 	"forkspan.dev/forkspan/journal"
 )
 
@@ -114,6 +115,27 @@ func (r *localRun) stopFollowing() {
 		close(j.stop)
 		<-j.done
 		j.done = nil
+	}
+}
+
+// recoverOthers recovers, beside the command, what runs that were killed have left.
+func (r *localRun) recoverOthers() {
+	st := r.writable()
+	if st == nil || st.Path() == store.Memory {
+		return
+	}
+	var ctx context.Context
+	ctx, r.stopRecovery = context.WithCancel(context.Background())
+	r.recovery.Go(func() {
+		recoverJournals(ctx, st, func(message string) { r.note("%s", message) })
+	})
+}
+
+// stopRecovering ends what recoverOthers began; what it has not come to is for the next forkspan.
+func (r *localRun) stopRecovering() {
+	if r.stopRecovery != nil {
+		r.stopRecovery()
+		r.recovery.Wait()
 	}
 }
 

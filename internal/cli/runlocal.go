@@ -25,8 +25,11 @@ type localRun struct {
 	onward   onward        // to the user's backend
 	tree     *processTree
 	journals *runJournals // nil without
-	resource []otlp.Field
-	record   store.Run
+
+	recovery     sync.WaitGroup // of other runs
+	stopRecovery context.CancelFunc
+	resource     []otlp.Field
+	record       store.Run
 
 	opened chan struct{}  // closed when stores is set
 	stores []*store.Store // what is open: the last one is written; more than one when the first has failed. Guarded by mu after opened
@@ -71,6 +74,7 @@ func (r *localRun) begin(spans []commandspan.Span) {
 		r.keep(commandspan.Encode(r.resource, version(), spans...), 0)
 		r.tree.start(r.putProcesses)
 		r.follow()
+		r.recoverOthers()
 	}
 }
 
@@ -88,6 +92,7 @@ func (r *localRun) ready(at time.Time, startup commandspan.Span) {
 
 func (r *localRun) end(o supervise.Outcome, spans []commandspan.Span) {
 	r.stopFollowing()
+	r.stopRecovering()
 	left := r.linger()
 	r.closeJournals()
 	r.closePort()

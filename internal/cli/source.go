@@ -179,7 +179,7 @@ func (a *app) openStore(ctx context.Context) (*store.Store, error) {
 	if note != "" {
 		a.note(note)
 	}
-	return store.Open(ctx, path, a.storeOptions(a.note))
+	return a.recovering(ctx)(store.Open(ctx, path, a.storeOptions(a.note)))
 }
 
 // openExisting opens the store for reading: where there is none, that is said and none is made.
@@ -195,7 +195,7 @@ func (a *app) openExisting(ctx context.Context) (*store.Store, error) {
 			return nil, nothingRecorded(path)
 		}
 	}
-	return store.Open(ctx, path, a.storeOptions(a.note))
+	return a.recovering(ctx)(store.Open(ctx, path, a.storeOptions(a.note)))
 }
 
 // note tells the user something that is no error. Whatever it was made of, there is no secret in it.
