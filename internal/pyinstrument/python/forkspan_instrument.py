@@ -345,8 +345,12 @@ def start(folder):
     if bootstrap._ModuleLockManager.__enter__.__module__ != bootstrap.__name__ or silenced():
         return  # of a run around this one: it is done already
     _FOLDER = folder
+    before = set(sys.modules)
     journal = load("forkspan_journal")
     process = Process(journal.Journal(os.environ["FORKSPAN_JOURNAL"]), load("forkspan_otlp"))
+    for name in set(sys.modules) - before:
+        if name not in sys.builtin_module_names:
+            del sys.modules[name]  # the program may have one of that name
     process.journal_module = journal
     imports = Imports(process)
     imports.install()

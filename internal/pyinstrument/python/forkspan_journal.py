@@ -4,7 +4,7 @@ import os
 import sys
 from _thread import RLock
 from os import O_CREAT, O_EXCL, O_RDONLY, O_RDWR, close, dup, fstat, getpid, lseek, read, unlink, urandom, write
-from struct import pack, pack_into
+from _struct import pack, pack_into
 from time import monotonic
 from zlib import crc32
 
@@ -13,6 +13,10 @@ try:
     from os import posix_fallocate, pwrite
 except ImportError:
     mmap = posix_fallocate = pwrite = None
+try:
+    from fcntl import LOCK_EX, LOCK_NB, flock
+except ImportError:
+    flock = None
 
 # All that is needed is in names of this module: at the interpreter's end, others are empty already.
 
@@ -209,10 +213,9 @@ def record_size(n):
 
 def _lock(fd):
     try:
-        import fcntl
-
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (ImportError, OSError):
+        if flock:
+            flock(fd, LOCK_EX | LOCK_NB)
+    except OSError:
         pass  # the pid has to do
 
 

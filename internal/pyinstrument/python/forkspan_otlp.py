@@ -1,6 +1,6 @@
 """Encodes OTLP protobuf messages, without a protobuf library."""
 
-from struct import pack
+from _struct import pack
 
 HAS_REMOTE = 0x100  # bits of a span's flags, beside those of the W3C
 IS_REMOTE = 0x200
