@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -37,6 +38,40 @@ type onward struct {
 	mu      sync.Mutex
 	senders []*forward.Forwarder // one a store
 	lasting []bool               // whether that store outlives us
+
+	stop     context.CancelFunc // of what others have left; nil when that is left alone
+	carrying sync.WaitGroup
+}
+
+// carryInterval is the time between two looks at what other runs have left.
+const carryInterval = time.Minute
+
+// carryOn sends, while the command runs, what earlier runs have left for backends that we have all it takes for.
+func (o *onward) carryOn(st *store.Store) {
+	if st == nil || st.Path() == store.Memory {
+		return
+	}
+	var ctx context.Context
+	ctx, o.stop = context.WithCancel(context.Background())
+	o.carrying.Go(func() {
+		tick := time.NewTicker(carryInterval)
+		defer tick.Stop()
+		for {
+			forward.Background(ctx, st, o.backend, nil)
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+}
+
+func (o *onward) stopCarrying() {
+	if o.stop != nil {
+		o.stop()
+		o.carrying.Wait()
+	}
 }
 
 // connectBackend finds out where spans are to be passed on to.

@@ -75,6 +75,7 @@ func (r *localRun) begin(spans []commandspan.Span) {
 		r.tree.start(r.putProcesses)
 		r.follow()
 		r.recoverOthers()
+		r.onward.carryOn(r.writable())
 	}
 }
 
@@ -93,6 +94,7 @@ func (r *localRun) ready(at time.Time, startup commandspan.Span) {
 func (r *localRun) end(o supervise.Outcome, spans []commandspan.Span) {
 	r.stopFollowing()
 	r.stopRecovering()
+	r.onward.stopCarrying()
 	left := r.linger()
 	r.closeJournals()
 	r.closePort()

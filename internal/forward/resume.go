@@ -1,0 +1,93 @@
+package forward
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"forkspan.dev/forkspan/internal/store"
+)
+
+// For returns the backend of a target: have, where it is that backend and brings all that the target needs, else one made of the
+// address alone, where that is enough. The error says what is missing.
+func For(target store.Target, have *Backend) (*Backend, error) {
+	if have != nil {
+		ours := have.Target()
+		if ours.Protocol == target.Protocol && ours.Address == target.Address {
+			if missing := lacks(target.Needs, ours.Needs); len(missing) > 0 {
+				return nil, fmt.Errorf("it takes what is not set here: %s", strings.Join(missing, ", "))
+			}
+			return have, nil
+		}
+	}
+	if len(target.Needs) > 0 {
+		return nil, fmt.Errorf("it takes what is not set here: %s", strings.Join(target.Needs, ", "))
+	}
+	return FromEnviron(func(name string) (string, bool) {
+		switch name {
+		case "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT":
+			return target.Address, true
+		case "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL":
+			return target.Protocol, true
+		}
+		return "", false
+	})
+}
+
+// lacks returns what of the needs is not there.
+func lacks(needs, there []string) (missing []string) {
+	for _, need := range needs {
+		if !slices.Contains(there, need) {
+			missing = append(missing, need)
+		}
+	}
+	return missing
+}
+
+// Resume opens a forwarder for a route of the store. It goes on as the run has begun to be forwarded. ErrBusy when another process
+// is at it.
+func Resume(ctx context.Context, st *store.Store, route store.Route, have *Backend, opts Options) (*Forwarder, error) {
+	b, err := For(route.Target, have)
+	if err != nil {
+		return nil, err
+	}
+	opts.Run, opts.Settings = route.Run, decodeSettings(route.Options)
+	return Open(ctx, st, b, opts)
+}
+
+// Background sends what earlier forkspans have left for backends that it has all it takes for, until ctx ends or nothing is left.
+// One run a target is sent at a time.
+func Background(ctx context.Context, st *store.Store, have *Backend, notify func(msg string)) {
+	routes, err := st.WaitingRoutes(ctx)
+	if err != nil {
+		return // whoever has more to do with the store will say so
+	}
+	byTarget := make(map[string][]store.Route)
+	for _, r := range routes {
+		key := r.Target.Protocol + " " + r.Target.Address
+		byTarget[key] = append(byTarget[key], r)
+	}
+	var sending sync.WaitGroup
+	for _, routes := range byTarget {
+		sending.Go(func() {
+			for _, r := range routes {
+				f, err := Resume(ctx, st, r, have, Options{Notify: notify})
+				switch {
+				case errors.Is(err, ErrBusy):
+					continue
+				case err != nil:
+					return
+				}
+				f.Drain(ctx)
+				stats := f.Close()
+				if ctx.Err() != nil || stats.Failing {
+					return
+				}
+			}
+		})
+	}
+	sending.Wait()
+}
