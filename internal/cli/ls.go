@@ -20,6 +20,7 @@ import (
 // lsFlags are the flags of `forkspan ls`.
 type lsFlags struct {
 	traces   bool
+	allRuns  bool
 	requests bool
 	limit    int
 	json     bool
@@ -32,7 +33,8 @@ const lsLong = `List the runs in the store, the latest first; with --traces or -
 const lsExample = `  forkspan ls
   forkspan ls --limit 0                 # all runs, however many
   forkspan ls --requests                # the requests of the latest run
-  forkspan ls --traces 7K3F --json`
+  forkspan ls --traces 7K3F --json
+  forkspan ls --traces --all-runs       # what forkspan serve received, too`
 
 func newLs(a *app) *cobra.Command {
 	var f lsFlags
@@ -50,6 +52,7 @@ func newLs(a *app) *cobra.Command {
 	})
 	flags := cmd.Flags()
 	flags.BoolVar(&f.traces, "traces", false, "list the traces of a run")
+	flags.BoolVar(&f.allRuns, "all-runs", false, "with --traces: those of all runs and of none, the latest first")
 	flags.BoolVar(&f.requests, "requests", false, "list the requests of a run")
 	flags.IntVar(&f.limit, "limit", 20, "list this `many` rows at most; 0 for all")
 	flags.BoolVar(&f.json, "json", false, "print JSON (docs/json.md)")
@@ -61,6 +64,10 @@ func (a *app) ls(ctx context.Context, args []string, f lsFlags) error {
 	switch {
 	case f.limit < 0:
 		return &exitError{status: statusUsage, err: errors.New("ls: --limit is negative")}
+	case f.allRuns && (!f.traces || len(args) > 0):
+		return &exitError{status: statusUsage, err: errors.New("ls: --all-runs goes with --traces, and without a run")}
+	case f.allRuns:
+		return a.lsAllTraces(ctx, f)
 	case f.traces:
 		return a.lsTraces(ctx, first(args), f)
 	case f.requests:
@@ -101,7 +108,7 @@ func (a *app) lsRuns(ctx context.Context, f lsFlags) error {
 		return err
 	}
 	if len(runs) == 0 && !f.json {
-		return nothingRecorded(db.Path())
+		return noRuns(ctx, db)
 	}
 	short := shortIDs(runs)
 	left := 0

@@ -68,7 +68,7 @@ func newRoot(a *app) *cobra.Command {
 			root.AddCommand(c)
 		}
 	}
-	add(groupRecord, newRun(a), newProxy(a), newSpan(a))
+	add(groupRecord, newRun(a), newProxy(a), newServe(a), newSpan(a))
 	add(groupRead, newLs(a), newShow(a), newReport(a))
 	add(groupData, newImport(a), newForward(a), newRm(a))
 	add(groupHelp, newDemo(a), newDemoProcess(a), newVersion(a), newMan(a), newEnvironmentTopic())

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -14,11 +15,20 @@ import (
 
 func find(local, remote netip.AddrPort) (Owner, error) {
 	o, err := askKernel(remote, local)
-	if err == nil || errors.Is(err, ErrGone) {
+	switch {
+	case err == nil:
+		answers.Store(true)
+		return o, nil
+	case errors.Is(err, ErrGone):
 		return o, err
+	case errors.Is(err, unix.ENOENT) && answers.Load():
+		return o, ErrGone
 	}
 	return readTables(remote, local)
 }
+
+// answers tells that the kernel has answered a question before. One without the module for it finds nothing, ever.
+var answers atomic.Bool
 
 // patience bounds how long the kernel may take for its answer, which it gives at once.
 const patience = time.Second
@@ -81,10 +91,6 @@ func readAnswer(b []byte) (Owner, error) {
 	switch binary.NativeEndian.Uint16(b[4:]) {
 	case unix.NLMSG_ERROR:
 		errno := unix.Errno(-int32(binary.NativeEndian.Uint32(m)))
-		if errno == unix.ENOENT {
-			// A kernel without the module for this says the same; the tables in /proc decide.
-			return Owner{}, fmt.Errorf("%w: %w", ErrUnknown, errno)
-		}
 		return Owner{}, fmt.Errorf("%w: netlink: %w", ErrUnknown, errno)
 	case unix.SOCK_DIAG_BY_FAMILY:
 	default:
