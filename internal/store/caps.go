@@ -4,18 +4,20 @@ import (
 	"cmp"
 	"context"
 	"database/sql/driver"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
 	"time"
+
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// The caps hold for what the store takes on disk, the journal included. room is what is left to it: the database itself has the
-// rest.
-func (s *Store) room() int64 { return s.opts.MaxBytes - journalShare(s.opts.MaxBytes) }
+// The size cap holds for what the store takes on disk, the journal included. room is what the database itself may take.
+func (s *Store) room() int64 { return s.opts.MaxBytes - 2*journalShare(s.opts.MaxBytes) }
 
-// journalShare is the part of the size cap that is the journal's: what it may grow to between two checkpoints.
-func journalShare(limit int64) int64 { return min(journalLimit, limit/4) }
+// journalShare is what the journal grows to between two checkpoints. Twice that is set aside for it.
+func journalShare(limit int64) int64 { return min(journalLimit, limit/8) }
 
 const (
 	usedQuery = `SELECT (p.page_count - f.freelist_count) * s.page_size
@@ -48,6 +50,9 @@ func (s *Store) capsExceeded(c *conn) (bool, error) {
 	if file, err := c.integer(sizeQuery); err != nil || file > s.room() {
 		return true, err
 	}
+	if s.journalTooLong() {
+		return true, nil
+	}
 	before := time.Now().Add(-s.opts.MaxAge).UnixNano()
 	for _, query := range [...]string{"SELECT min(start) FROM run", oldestStrayQuery} {
 		oldest, err := c.integer(query)
@@ -56,6 +61,15 @@ func (s *Store) capsExceeded(c *conn) (bool, error) {
 		}
 	}
 	return false, nil
+}
+
+// EnforceCaps does at once, for a command that has stored much and ends, what otherwise happens behind while requests come.
+func (s *Store) EnforceCaps(ctx context.Context) error {
+	s.behind.Wait()
+	if err := s.enforceCaps(ctx); err != nil {
+		return explain("look after the store", err)
+	}
+	return nil
 }
 
 // enforceCaps removes what is too old, and the oldest while the store is too large.
@@ -73,11 +87,39 @@ func (s *Store) enforceCaps(ctx context.Context) error {
 		file, err = c.integer(sizeQuery)
 		return err
 	})
-	if err != nil || !removed && !shrunk && file <= s.room() {
-		return err
+	if err == nil && (removed || shrunk || file > s.room()) {
+		// Pages that are free are used again by what comes next: only what is beyond the cap is given back.
+		err = s.shrink(ctx, s.room())
 	}
-	// Pages that are free are used again by what comes next: only what is beyond the cap is given back.
-	return s.shrink(ctx, s.room())
+	if err == nil && s.journalTooLong() {
+		err = s.cutJournal()
+	}
+	return err
+}
+
+// journalTooLong tells whether the files are larger than what is in them. SQLite begins the journal anew, and cuts the database's file,
+// only in a moment when nobody reads; readers may have left it none for long.
+func (s *Store) journalTooLong() bool {
+	if s.Size() > s.opts.MaxBytes {
+		return true
+	}
+	info, err := os.Stat(s.path + "-wal")
+	return err == nil && s.path != Memory && info.Size() > 2*journalShare(s.opts.MaxBytes)
+}
+
+// cutJournal moves the journal into the database and waits for those who read from it; they do so for a page of an answer. When one
+// takes longer than a second it is left for the next time.
+func (s *Store) cutJournal() error {
+	return s.change(func(c *conn) error {
+		if err := c.script("PRAGMA busy_timeout=1000"); err != nil {
+			return err
+		}
+		err := c.query("PRAGMA wal_checkpoint(TRUNCATE)", func([]driver.Value) error { return nil })
+		if code(err) == sqlite3.SQLITE_BUSY {
+			err = nil
+		}
+		return errors.Join(err, c.script("PRAGMA busy_timeout=10000"))
+	})
 }
 
 // alive tells whether somebody still writes to a run.
@@ -239,7 +281,7 @@ func (s *Store) enforceSize(ctx context.Context) (removed bool, err error) {
 				t = &trim{}
 				trimmed[h.run] = t
 			}
-			err = s.trim(h, t)
+			err = s.trim(h, used-room, t)
 		}
 		if err != nil {
 			return removed, err
@@ -273,21 +315,25 @@ func (t *trim) String(run string) string {
 	return fmt.Sprintf("the oldest requests of run %s, %d of them", run, t.requests)
 }
 
-// trimRows is how many requests of a run go before the next look at what is left.
-const trimRows = 64
+// trimRows is how many requests of a run go at once at most.
+const trimRows = 256
 
-func (s *Store) trim(h holder, t *trim) error {
-	var last int64
-	err := s.read(func(c *conn) (err error) {
-		const query = "SELECT max(id) FROM (SELECT id FROM request WHERE run = ? AND id < ? ORDER BY id LIMIT ?)"
-		last, err = c.integer(query, h.run, h.newest, int64(trimRows))
-		return err
+// trim removes the oldest requests of a run that make up about excess bytes.
+func (s *Store) trim(h holder, excess int64, t *trim) error {
+	last := h.oldest
+	err := s.read(func(c *conn) error {
+		const query = "SELECT id, length(body) FROM request WHERE run = ? AND id < ? ORDER BY id LIMIT ?"
+		return c.query(query, func(columns []driver.Value) error {
+			last, _ = columns[0].(int64)
+			size, _ := columns[1].(int64)
+			if excess -= size; excess <= 0 {
+				return errStop
+			}
+			return nil
+		}, h.run, h.newest, int64(trimRows))
 	})
 	if err != nil {
 		return err
-	}
-	if last == 0 { // it has but one, and others have more
-		last = h.newest
 	}
 	unsent, err := s.unsent(h.run, last)
 	if err != nil {
