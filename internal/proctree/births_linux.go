@@ -2,6 +2,7 @@ package proctree
 
 import (
 	"os"
+	"slices"
 	"time"
 )
 
@@ -216,9 +217,17 @@ func (w *Watcher) adopt(s stat, parent *node, c clocks) *node {
 	}
 	w.take(n, s, c)
 	if young {
-		w.young = append(w.young, n)
+		w.watchClosely(n, c)
 	}
 	return n
+}
+
+// watchClosely looks at a process often for a while: it may run another program.
+func (w *Watcher) watchClosely(n *node, c clocks) {
+	if !slices.Contains(w.young, n) {
+		w.young = append(w.young, n)
+	}
+	n.closelyUntil = c.wall.Add(30 * tick)
 }
 
 // checkUnheld looks at living processes that cannot tell of their end, and at the young, which mostly run another program
@@ -226,7 +235,7 @@ func (w *Watcher) adopt(s stat, parent *node, c clocks) *node {
 func (w *Watcher) checkUnheld(c clocks) {
 	keep := w.young[:0]
 	for _, n := range w.young {
-		if n.alive() && c.wall.Sub(n.Started) < 30*tick && w.look(n, c) && n.Execed.IsZero() {
+		if n.alive() && c.wall.Before(n.closelyUntil) && w.look(n, c) {
 			keep = append(keep, n)
 		}
 	}

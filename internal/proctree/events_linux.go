@@ -116,15 +116,16 @@ func (w *Watcher) endWith(n *node, status int, at time.Time) {
 }
 
 // checkLingering finds out which processes whose first thread has ended have ended as a whole. The caller holds w.mu.
-func (w *Watcher) checkLingering(c clocks) {
+func (w *Watcher) checkLingering() {
 	for n := range w.lingering {
 		if n.alive() && n.lingers {
-			s, err := w.proc.stat(n.PID)
-			if err == nil && n.is(s.start) {
-				n.measure(s)
-				if s.threads > 1 {
-					continue
+			if !n.over {
+				s, err := w.proc.stat(n.PID)
+				if err == nil && n.is(s.start) {
+					n.measure(s)
 				}
+				n.over = err != nil || !n.is(s.start) || s.threads <= 1
+				continue // the events of its last threads are there by now, and taken before the next time
 			}
 			w.endWith(n, n.lastStatus, n.lastEnd)
 		}

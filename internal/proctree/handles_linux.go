@@ -67,6 +67,9 @@ func (w *Watcher) handleReady(fd int) {
 	if n == nil {
 		return
 	}
+	if parent := w.tree.byPID[n.Parent.PID]; parent != nil && parent.alive() {
+		w.watchClosely(parent, readClocks()) // a shell mostly runs its last command in its own place
+	}
 	s, err := w.proc.stat(n.PID)
 	if err != nil || !n.is(s.start) { // it has been reaped
 		if status, ok := exitInfo(fd); ok && !n.Exited {

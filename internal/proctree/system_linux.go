@@ -164,7 +164,7 @@ func (w *Watcher) start(subscribed time.Time) {
 // round waits for something to happen and deals with it.
 func (w *Watcher) round() {
 	deadline := w.deadline()
-	ready := w.poller.wait(max(0, time.Until(deadline)))
+	ready := w.poller.wait(time.Until(deadline))
 	if w.isStopping() {
 		return
 	}
@@ -185,7 +185,7 @@ func (w *Watcher) work(ready []unix.EpollEvent) {
 	now := readClocks()
 	if w.connector != nil {
 		w.lookFresh(now)
-		w.checkLingering(now)
+		w.checkLingering()
 	} else if !now.wall.Before(w.births.next) {
 		w.lookForBirths(now)
 	}
@@ -207,7 +207,10 @@ func (w *Watcher) deadline() time.Time {
 		at = w.births.next
 	}
 	now := time.Now()
-	for _, since := range w.lingering {
+	for n, since := range w.lingering {
+		if n.over {
+			return time.Time{}
+		}
 		// More and more seldom: most are over within a millisecond, and one may never be.
 		if next := now.Add(max(2*time.Millisecond, min(now.Sub(since)/2, time.Second))); next.Before(at) {
 			at = next
@@ -218,23 +221,17 @@ func (w *Watcher) deadline() time.Time {
 
 // finish takes what the kernel has already told.
 func (w *Watcher) finish() {
-	if w.connector != nil {
-		for w.drain() {
-		}
-	} else {
-		for _, r := range w.poller.pending() {
-			w.handleReady(int(r.Fd))
+	w.mu.Lock()
+	w.births.next = time.Time{}
+	w.mu.Unlock()
+	for range 2 { // the second time for what the first has found out to be over
+		w.work(w.poller.pending())
+		for w.connector != nil && w.drain() {
 		}
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	now := readClocks()
-	if w.connector == nil {
-		w.lookForBirths(now)
-	}
-	w.lookFresh(now)
-	w.checkLingering(now)
-	w.takeReaps(now)
-	w.sample(now)
+	w.checkLingering()
+	w.sample(readClocks())
 	w.forksEnd, _ = forks(w.proc.root)
 }

@@ -9,20 +9,22 @@ import (
 // node is a process of the tree and what is needed to go on watching it.
 type node struct {
 	Process
-	guessed  bool   // Start is reckoned, not read
-	fixed    bool   // Start must stay as it is: others refer to it
-	listed   bool   // it is among those remembered
-	parents  bool   // it has had children in the tree
-	measured bool   // the use is that of the whole life: samples are older
-	readable bool   // we may read what only the process's user may
-	reaped   bool   // its pid is free
-	forked   bool   // the event of its start has been seen
-	held     bool   // its end will be told at once
-	stack    uint64 // where its stack begins, which tells one exec from the next; 0 when not known
-	looks    int    // how often its arguments were looked for in vain
+	guessed      bool      // Start is reckoned, not read
+	fixed        bool      // Start must stay as it is: others refer to it
+	listed       bool      // it is among those remembered
+	parents      bool      // it has had children in the tree
+	measured     bool      // the use is that of the whole life: samples are older
+	readable     bool      // we may read what only the process's user may
+	reaped       bool      // its pid is free
+	forked       bool      // the event of its start has been seen
+	held         bool      // its end will be told at once
+	stack        uint64    // where its stack begins, which tells one exec from the next; 0 when not known
+	closelyUntil time.Time // see watchClosely
+	looks        int       // how often its arguments were looked for in vain
 
 	// Its first thread has ended, others may live: the process ends with the last of them.
 	lingers    bool
+	over       bool // the others have ended too
 	lastEnd    time.Time
 	lastStatus int
 }
@@ -112,7 +114,7 @@ func (t *tree) exec(n *node, at time.Time) {
 		n.Ended, n.Exited, n.Code, n.Signal, n.measured = time.Time{}, false, 0, 0, false
 		t.living[n] = true
 	}
-	n.lingers, n.looks = false, 0
+	n.lingers, n.over, n.looks = false, false, 0
 	n.Execed, n.Args = at, nil
 	t.changed = time.Now()
 }
