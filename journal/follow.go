@@ -30,32 +30,47 @@ var ErrNoReader = errors.New("nobody reads this journal")
 func WithReader() Option { return optionFunc(func(s *settings) { s.reader = true }) }
 
 // OpenTail returns a Tail of the folder dir for the one reader that its writers rely on (see [WithReader]). The folder has to
-// be there. Until [Tail.Close] it is locked against [Recover] and other readers, which get [ErrBusy].
-func OpenTail(dir string) (*Tail, error) {
+// be there. Until [Tail.Close] it is locked against [Recover] and other readers, which get [ErrBusy]. about is kept in the
+// folder for [About].
+func OpenTail(dir string, about []byte) (*Tail, error) {
 	unlock, err := lockFolder(dir)
 	if err != nil {
 		return nil, fmt.Errorf("follow journals: %w", err)
 	}
 	t := NewTail(dir)
 	t.unlock = unlock
-	if err := writeReaderState(dir, os.O_CREATE|os.O_EXCL, readerFollows); err != nil {
+	if err := writeReaderState(dir, os.O_CREATE|os.O_EXCL, readerFollows, about); err != nil {
 		unlock()
 		return nil, fmt.Errorf("follow journals: %w", err)
 	}
 	return t, nil
 }
 
-// writeReaderState writes the reader's file.
-func writeReaderState(dir string, flags int, state uint32) error {
+// About returns what the reader of a folder has said about itself. The error is [ErrNoReader] when there never was one.
+func About(dir string) ([]byte, error) {
+	b, err := os.ReadFile(filepath.Join(dir, readerFile))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, ErrNoReader
+	case err != nil:
+		return nil, fmt.Errorf("read about journals: %w", err)
+	case len(b) < readerSize || string(b[:len(magic)]) != magic:
+		return nil, ErrNoReader
+	}
+	return b[readerSize:], nil
+}
+
+// writeReaderState writes the reader's file, or changes the state in it.
+func writeReaderState(dir string, flags int, state uint32, about []byte) error {
 	f, err := os.OpenFile(filepath.Join(dir, readerFile), os.O_WRONLY|flags, 0o600)
 	if err != nil {
 		return err
 	}
-	var b [readerSize]byte
-	copy(b[:], magic)
-	binary.LittleEndian.PutUint32(b[8:], version)
+	b := append(make([]byte, readerSize), about...)
+	copy(b, magic)
+	binary.LittleEndian.PutUint32(b[atVersion:], version)
 	binary.LittleEndian.PutUint32(b[atReaderState:], state)
-	_, err = f.WriteAt(b[:], 0)
+	_, err = f.WriteAt(b, 0)
 	return errors.Join(err, f.Close())
 }
 
@@ -65,7 +80,7 @@ func (t *Tail) Stop() error {
 	if t.unlock == nil {
 		return nil
 	}
-	if err := writeReaderState(t.dir, 0, readerStopped); err != nil {
+	if err := writeReaderState(t.dir, 0, readerStopped, nil); err != nil {
 		return fmt.Errorf("stop following journals: %w", err)
 	}
 	return nil
@@ -125,7 +140,7 @@ func removeFolder(dir string) (gone bool, err error) {
 		return false, err
 	}
 	// A process that is about to begin a journal has to know that it is too late.
-	if err := writeReaderState(dir, 0, readerStopped); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := writeReaderState(dir, 0, readerStopped, nil); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false, fmt.Errorf("remove folder of journals: %w", err)
 	}
 	if writers, err = list(dir); err != nil || len(writers) > 0 {

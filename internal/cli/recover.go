@@ -3,11 +3,15 @@ package cli
 import (
 	"context"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/maphash"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 
 	"forkspan.dev/forkspan/internal/otlp"
 	"forkspan.dev/forkspan/internal/store"
@@ -19,7 +23,7 @@ import (
 func (a *app) recovering(ctx context.Context) func(*store.Store, error) (*store.Store, error) {
 	return func(db *store.Store, err error) (*store.Store, error) {
 		if err == nil && !a.completing {
-			recoverJournals(ctx, db, a.note)
+			a.recoverJournals(ctx, db, a.note)
 		}
 		return db, err
 	}
@@ -27,10 +31,19 @@ func (a *app) recovering(ctx context.Context) func(*store.Store, error) (*store.
 
 // recoverJournals puts the journals of dead processes into the runs whose forkspan is dead, too, and removes them. What lives
 // goes on writing, for a later time. note is told what came of it, if anything.
-func recoverJournals(ctx context.Context, db *store.Store, note func(string)) {
+func (a *app) recoverJournals(ctx context.Context, db *store.Store, note func(string)) {
 	runs, err := db.JournalRuns(ctx)
 	if err != nil {
 		return // whoever reads next finds out
+	}
+	for _, run := range a.strayRuns(runs) {
+		if alive(run) {
+			continue
+		}
+		if _, err := db.AddRun(ctx, run); err != nil {
+			return
+		}
+		runs = append(runs, run)
 	}
 	for _, run := range runs {
 		if alive(run) {
@@ -48,6 +61,35 @@ func recoverJournals(ctx context.Context, db *store.Store, note func(string)) {
 			note(fmt.Sprintf("recover the run %s from %s: %v", shortID(run.ID), run.Journal, err))
 		}
 	}
+}
+
+// strayRuns finds folders of journals whose run is not among the known: forkspan was killed before it came to store anything.
+func (a *app) strayRuns(known []store.Run) (strays []store.Run) {
+	path := a.wantedStore()
+	for _, parent := range journalParents(a.Env, 0) {
+		dir, err := os.Open(parent)
+		if err != nil {
+			continue
+		}
+		names, _ := dir.Readdirnames(-1)
+		_ = dir.Close()
+		for _, name := range names {
+			folder := filepath.Join(parent, name)
+			if !strings.HasPrefix(name, journalPrefix) ||
+				slices.ContainsFunc(known, func(r store.Run) bool { return r.Journal == folder }) {
+				continue
+			}
+			if info, err := os.Lstat(folder); err != nil || !info.IsDir() || !isOurs(info) {
+				continue
+			}
+			text, err := journal.About(folder)
+			var about journalsAbout
+			if err == nil && json.Unmarshal(text, &about) == nil && about.Store == path && about.Run.Journal == folder {
+				strays = append(strays, about.Run)
+			}
+		}
+	}
+	return strays
 }
 
 // recoverRun does so for one run. It returns how many spans were not in the store before.

@@ -2,10 +2,12 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"time"
 
+	"forkspan.dev/forkspan/internal/commandspan"
 	"forkspan.dev/forkspan/internal/otlp"
 	"forkspan.dev/forkspan/internal/proctree"
 	"forkspan.dev/forkspan/internal/store"
@@ -27,12 +29,12 @@ func (r *localRun) openJournals() {
 	if r.flags.noJournal {
 		return
 	}
-	for _, parent := range journalParents(r.Env) {
-		dir, err := os.MkdirTemp(parent, "forkspan-"+shortID(r.runID)+"-") // mode 0700
+	for _, parent := range journalParents(r.Env, journalRoom) {
+		dir, err := os.MkdirTemp(parent, journalPrefix+shortID(r.runID)+"-") // mode 0700
 		if err != nil {
 			continue
 		}
-		tail, err := journal.OpenTail(dir)
+		tail, err := journal.OpenTail(dir, r.aboutJournals(dir))
 		if err != nil {
 			_ = os.RemoveAll(dir)
 			continue
@@ -43,18 +45,49 @@ func (r *localRun) openJournals() {
 	}
 }
 
+// journalsAbout says in a folder of journals whose they are, should nothing of the run get into the store.
+type journalsAbout struct {
+	Store string // where the user wanted it
+	Run   store.Run
+}
+
+func (r *localRun) aboutJournals(dir string) []byte {
+	b, _ := json.Marshal(journalsAbout{Store: r.wantedStore(), Run: r.newRecord(time.Now(), dir)}) // never fails
+	return b
+}
+
+// wantedStore is the path of the store that the user wants.
+func (a *app) wantedStore() string {
+	path, _ := a.storePath()
+	if absolute, err := filepath.Abs(path); err == nil {
+		return absolute
+	}
+	return path
+}
+
+// newRecord is the run's row when it starts.
+func (r *localRun) newRecord(start time.Time, journals string) store.Run {
+	return store.Run{
+		ID: r.runID, Kind: "run", Name: r.name, Command: commandspan.Scrub(r.argv), TraceID: r.traceID, SpanID: r.command,
+		ParentID: r.childParent(), Start: start, PID: os.Getpid(), BootID: bootID(), Journal: journals,
+	}
+}
+
+// journalPrefix begins the names of folders for journals.
+const journalPrefix = "forkspan-"
+
 // beginningPatience is how long a span has to be open before its beginning is stored.
 const beginningPatience = 200 * time.Millisecond
 
 // journalRoom is the least room, in bytes, that a folder in memory must have: it is the programs' own.
 const journalRoom = 1 << 30
 
-// journalParents are the folders where the folder for journals may be, the best first: those in memory with enough room, and
-// the temporary one.
-func journalParents(env func(string) string) []string {
+// journalParents are the folders where the folder for journals may be, the best first: those in memory with so much room, in
+// bytes, and the temporary one.
+func journalParents(env func(string) string, least int64) []string {
 	var parents []string
 	for _, dir := range []string{"/dev/shm", env("XDG_RUNTIME_DIR")} {
-		if filepath.IsAbs(dir) && roomInMemory(dir) >= journalRoom {
+		if filepath.IsAbs(dir) && roomInMemory(dir) >= least {
 			parents = append(parents, dir)
 		}
 	}
@@ -127,7 +160,7 @@ func (r *localRun) recoverOthers() {
 	var ctx context.Context
 	ctx, r.stopRecovery = context.WithCancel(context.Background())
 	r.recovery.Go(func() {
-		recoverJournals(ctx, st, func(message string) { r.note("%s", message) })
+		r.app.recoverJournals(ctx, st, func(message string) { r.note("%s", message) })
 	})
 }
 

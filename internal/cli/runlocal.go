@@ -63,10 +63,7 @@ func (r *localRun) begin(spans []commandspan.Span) {
 	<-r.opened
 	r.resource = commandspan.Resource(r.lookup, r.name, r.runID)
 	r.forwardFrom(r.writable())
-	r.record = store.Run{
-		ID: r.runID, Kind: "run", Name: r.name, Command: commandspan.Scrub(r.argv), TraceID: r.traceID, SpanID: r.command,
-		ParentID: r.childParent(), Start: r.process.Started(), PID: os.Getpid(), BootID: bootID(), Journal: r.journalDir(),
-	}
+	r.record = r.newRecord(r.process.Started(), r.journalDir())
 	select {
 	case <-r.process.Done(): // it is stored in one go by end
 	case <-time.After(shortLife):
