@@ -290,7 +290,8 @@ func listenAddresses(listen []string) (addresses []string, name, beyond string, 
 			host, ports = strings.Trim(text, "[]"), defaultPorts
 		}
 		ip, ipErr := netip.ParseAddr(host)
-		if text == "" || ipErr != nil && strings.ContainsAny(host, ":/ ") {
+		_, portErr := strconv.ParseUint(ports[0], 10, 16)
+		if text == "" || portErr != nil || ipErr != nil && strings.ContainsAny(host, ":/ ") {
 			return nil, "", "", fmt.Errorf("--listen: %q is no address", text)
 		}
 		switch {
@@ -350,19 +351,17 @@ func listenAt(address string) (net.Listener, error) {
 
 // readToken returns the token that senders must show; empty for none.
 func readToken(token, file string) (string, error) {
-	what := "--token"
 	if file != "" {
-		what = "--token-file"
 		b, err := os.ReadFile(file)
 		if err != nil {
-			return "", fmt.Errorf("%s: %w", what, err)
+			return "", fmt.Errorf("--token-file: %w", err)
 		}
 		if token = strings.TrimSpace(string(b)); token == "" {
-			return "", fmt.Errorf("%s: %s is empty", what, file)
+			return "", fmt.Errorf("--token-file: %s is empty", file)
 		}
 	}
 	if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return "", fmt.Errorf("%s: a token is one word of printable ASCII", what)
+		return "", errors.New("want one word of printable ASCII for a token")
 	}
 	return token, nil
 }
