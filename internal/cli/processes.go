@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"forkspan.dev/forkspan/internal/commandspan"
+	"forkspan.dev/forkspan/internal/lineage"
 	"forkspan.dev/forkspan/internal/store"
 	"forkspan.dev/forkspan/internal/timeline"
 )
@@ -94,6 +95,19 @@ func init() {
 		ldconfig git`) {
 		plumbing[name] = true
 	}
+}
+
+// countTree counts the processes that a user would call so, and the silent ones.
+func countTree(tree []store.Process) (processes, silent int) {
+	for i, fleeting := range lineage.Fleeting(tree) {
+		if !fleeting {
+			processes++
+		}
+		if tree[i].Silent {
+			silent++
+		}
+	}
+	return processes, silent
 }
 
 // group is processes that a line tells of as one.

@@ -102,7 +102,6 @@ func newRun(a *app) *cobra.Command {
 	_ = cmd.RegisterFlagCompletionFunc("summary", completeWords("text", "md")) // these fail for an unknown flag only
 	_ = cmd.RegisterFlagCompletionFunc("output", completeFiles)
 	a.addStoreFlags(cmd)
-	a.addStoreFlags(cmd)
 	cmd.MarkFlagsMutuallyExclusive("link-parent", "ignore-parent")
 	return cmd
 }

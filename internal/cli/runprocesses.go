@@ -224,12 +224,8 @@ func (t *processTree) account(a *store.Account) {
 	if coverage.Unwatched || len(t.settled) == 0 {
 		return
 	}
-	a.Processes = int64(len(t.settled))
-	for i := range t.settled {
-		if t.settled[i].Silent {
-			a.Silent++
-		}
-	}
+	processes, silent := countTree(t.settled)
+	a.Processes, a.Silent = int64(processes), int64(silent)
 }
 
 // How often the processes are stored while the command runs: the first time soon, then less often.

@@ -24,6 +24,7 @@ type showFlags struct {
 	all          bool
 	noGroup      bool
 	requests     bool
+	processes    bool
 	width        int
 	json         bool
 }
@@ -38,6 +39,7 @@ At most a screenful is drawn, the longest and the failed rows first; the filters
 const showExample = `  forkspan show                                # the latest run
   forkspan show -2 --errors                    # what failed in the one before
   forkspan show 7K3F --process Worker --depth 6
+  forkspan show --processes                    # who started whom, who sent nothing
   forkspan show trace.json.gz --critical-path  # a file, without importing it
   forkspan show --all --json | jq .`
 
@@ -57,12 +59,13 @@ func newShow(a *app) *cobra.Command {
 	flags := cmd.Flags()
 	flags.IntVar(&f.depth, "depth", 0, "draw this many `levels` of the tree")
 	flags.DurationVar(&f.minDuration, "min-duration", 0, "leave out spans shorter than this `time`, for example 50ms")
-	flags.StringVar(&f.process, "process", "", "only spans of processes with this `name` (or part of it), role, service or pid")
+	flags.StringVar(&f.process, "process", "", "only spans of processes with this `name` (or part of it), role, service, program or pid")
 	flags.BoolVar(&f.errors, "errors", false, "only what failed")
 	flags.BoolVar(&f.criticalPath, "critical-path", false, "only the spans that decided when start-up was over")
 	flags.BoolVar(&f.requests, "requests", false, "requests row by row")
 	flags.BoolVar(&f.noGroup, "no-group", false, "ranks one by one")
 	flags.BoolVar(&f.all, "all", false, "everything: requests and ranks one by one, all of the time, no limit of rows")
+	flags.BoolVar(&f.processes, "processes", false, "list processes, not spans: who started whom, first spans, how each ended")
 	flags.IntVar(&f.width, "width", 0, "draw this many `columns` wide (default: the terminal, or 100)")
 	flags.BoolVar(&f.json, "json", false, "print spans with all details as JSON (docs/json.md)")
 	return cmd
@@ -85,6 +88,11 @@ func (f *showFlags) check() error {
 	return nil
 }
 
+// filters tells whether only a part is asked for.
+func (f *showFlags) filters() bool {
+	return f.depth > 0 || f.minDuration > 0 || f.process != "" || f.errors || f.criticalPath || f.requests
+}
+
 func (a *app) show(ctx context.Context, ref string, f showFlags) error {
 	if err := f.check(); err != nil {
 		return err
@@ -93,13 +101,22 @@ func (a *app) show(ctx context.Context, ref string, f showFlags) error {
 	if err != nil {
 		return err
 	}
+	if f.processes && !f.json {
+		out := bufio.NewWriter(a.Stdout)
+		if err := a.showProcesses(out, src, f); err != nil {
+			return err
+		}
+		if err := out.Flush(); err != nil {
+			return fmt.Errorf("write: %w", err)
+		}
+		return nil
+	}
 	opts := src.timelineOptions()
 	opts.MaxDepth, opts.MinDuration, opts.Process = f.depth, f.minDuration.Nanoseconds(), f.process
 	opts.ErrorsOnly, opts.CriticalPath = f.errors, f.criticalPath
 	opts.All, opts.NoGroup = f.all, f.noGroup
 	opts.ListRequests = f.requests || src.trace != nil
-	filtered := f.depth > 0 || f.minDuration > 0 || f.process != "" || f.errors || f.criticalPath || f.requests
-	if !f.all && !filtered && !f.json {
+	if !f.all && !f.filters() && !f.json {
 		opts.MaxRows = a.screenful()
 	}
 	if f.json {
@@ -130,11 +147,8 @@ func (a *app) writeShow(out io.Writer, src *source, t *timeline.Timeline, f show
 	if text.Unicode {
 		separator = " · "
 	}
-	title := timeline.Clean(src.title)
-	if text.Color {
-		title = "\x1b[1m" + title + "\x1b[0m"
-	}
-	title += separator + counted(t.Spans, "span", "spans") + separator + counted(senders(t, src.run), "process", "processes")
+	title := a.heading(src, text)
+	title += separator + counted(t.Spans, "span", "spans") + separator + processCount(t, src)
 	if traces := countTraces(src.spans); traces > 1 {
 		title += separator + counted(traces, "trace", "traces")
 	}
@@ -145,7 +159,31 @@ func (a *app) writeShow(out io.Writer, src *source, t *timeline.Timeline, f show
 		_, err := fmt.Fprintln(out, "no span matches")
 		return err
 	}
-	return t.WriteText(out, text)
+	if err := t.WriteText(out, text); err != nil {
+		return err
+	}
+	times := "x"
+	if text.Unicode {
+		times = "×"
+	}
+	if line := silentLine(src.tree, times); line != "" && !f.filters() {
+		_, err := fmt.Fprintln(out, line)
+		return err
+	}
+	return nil
+}
+
+// processCount says how many processes there were; where nobody watched them, how many sent spans.
+func processCount(t *timeline.Timeline, src *source) string {
+	if len(src.tree) == 0 {
+		return counted(senders(t, src.run), "process", "processes")
+	}
+	processes, silent := countTree(src.tree)
+	text := counted(processes, "process", "processes")
+	if silent > 0 {
+		text += ", " + counted(silent, "silent", "silent")
+	}
+	return text
 }
 
 // senders counts the processes that sent spans. What forkspan itself says about its command, and a

@@ -28,10 +28,11 @@ func (b *Book) Join(processes []proctree.Process, complete bool) []store.Process
 	b.mu.Unlock()
 	j := newJoiner(processes, amounts)
 	j.assign()
+	fleeting := Fleeting(j.out)
 	for i := range j.out {
 		p := &j.out[i]
 		slices.SortFunc(p.Senders, compareSenders)
-		p.Silent = complete && p.Spans == 0 && p.FirstSpan.IsZero() && !p.Ended.IsZero() && !supervisors[p.ID] && !j.doubtful(i)
+		p.Silent = !fleeting[i] && complete && p.Spans == 0 && p.FirstSpan.IsZero() && !p.Ended.IsZero() && !supervisors[p.ID] && !j.doubtful(i)
 	}
 	return j.out
 }
@@ -220,13 +221,10 @@ func (j *joiner) doubtful(at int) bool {
 	return false
 }
 
-// copyOf returns the process that another is a forked copy of: its parent, if both were started with the same arguments.
+// copyOf returns the process that another is a forked copy of.
 func (j *joiner) copyOf(at int) (int, bool) {
 	parent, ok := j.byID[j.out[at].Parent]
-	if !ok || parent == at || !slices.Equal(j.out[at].Args, j.out[parent].Args) {
-		return 0, false
-	}
-	return parent, true
+	return parent, ok && parent != at && isCopy(&j.out[at], &j.out[parent])
 }
 
 // original follows copies back to what was executed.

@@ -152,7 +152,7 @@ func (d *drawing) foot() {
 			d.footLine(red, "and "+FormatCount(int64(len(d.t.Deaths)-mostTold))+" more processes that failed")
 			break
 		}
-		d.footLine(red, d.ascii(Clean(death.Label))+" "+death.How+" "+d.text(FormatDuration(death.After))+" after its start")
+		d.footLine(red, d.ascii(Clean(death.Label))+" "+death.How+", "+d.text(FormatDuration(death.After))+" after its start")
 	}
 }
 
