@@ -10,7 +10,7 @@ from _thread import get_ident
 from time import process_time_ns, time_ns
 
 SLOW = 50_000_000  # ns: an import that takes as long has a span
-TOGETHER = 10_000_000  # ns: short imports with no more between them are one
+TOGETHER = 10_000_000  # ns: short imports with no more between them are one, and have a span when they take as long
 
 _FOLDER = ""  # of these files
 _ABOUT = "forkspan.python"  # scope of our own spans
@@ -46,7 +46,7 @@ class Process:
         self.root = os.urandom(16)
         self.about = None
         self.sdk = None  # opentelemetry's hooks
-        self.exit = None
+        self.last = []  # what remains to be written at the very end
 
     def parent(self, current=False):
         """The trace and span ids for a span without a parent of ours; None when it shall not be recorded."""
@@ -66,17 +66,22 @@ class Process:
         return self.root, b"", 1
 
     def write(self, kind, parent, span_id, name, start, end, attributes=()):
+        self.journal.append(kind, *self.encode(parent, span_id, name, start, end, attributes))
+
+    def encode(self, parent, span_id, name, start, end, attributes=()):
+        """The number of our context, and a span's message."""
         otlp = self.otlp
         if self.about is None:
             self.about = otlp.context(_resource(), "", _ABOUT, "", "")
         trace, above, flags = parent
         more = otlp.attributes(b"\x4a", attributes)[0]
         payload = otlp.span(trace, span_id, above, name, 1, start, end, more, flags & 0x2FF | otlp.HAS_REMOTE)
-        self.journal.append(kind, self.journal.context(self.about), payload)
+        return self.journal.context(self.about), payload
 
     def forked(self):
         self.epoch += 1
-        self.about = self.exit = None
+        self.about = None
+        del self.last[:]
         self.journal.forked()
 
 
@@ -141,6 +146,8 @@ class Imports:
         enter, leave = self.enter, self.leave
 
         class _ModuleLockManager(base):
+            forkspan = True
+
             def __enter__(self):
                 acquire(self)
                 try:
@@ -245,11 +252,11 @@ class Imports:
     def flush(self):
         """Writes the short imports so far as one, if they are slow together."""
         s, self.short = self.short, None
-        if s is None or s[1] - s[0] < SLOW:
+        if s is None or s[1] - s[0] < TOGETHER:
             return
         parent = self.process.parent(current=True)
         if parent:
-            name = "import %s … %s" % (s[3], s[4])
+            name = "import " + s[3] + (" … " + s[4] if s[4] != s[3] else "")
             self.process.write(2, parent, os.urandom(8), name, s[0], s[1], [("forkspan.python.modules", s[2])])
 
 
@@ -271,7 +278,7 @@ def _began():
 
 
 class _Exit:
-    """Ends the last span when the interpreter lets go of the sys module, after all others."""
+    """Prepares the end of the last span when the interpreter lets go of the sys module, after all others."""
 
     def __init__(self, parent, span_id, begin, pid):
         self.args = parent, span_id, begin, pid
@@ -279,12 +286,36 @@ class _Exit:
     def __del__(self, time_ns=time_ns, getpid=os.getpid):
         try:
             parent, span_id, begin, pid = self.args
-            if pid == getpid():
-                lost = process.journal.lost
-                attributes = [("forkspan.journal.lost", lost)] if lost else ()
-                process.write(2, parent, span_id, "python exit", begin, time_ns(), attributes)
-                process.journal.end()
+            if pid != getpid():
+                return
+            lost, now, journal = process.journal.lost, time_ns(), process.journal
+            attributes = [("forkspan.journal.lost", lost)] if lost else ()
+            context, payload = process.encode(parent, span_id, "python exit", begin, now, attributes)
+            place = journal.reserve(2, context, payload)
+            if place is None:
+                journal.append(2, context, payload)
+                journal.end()
+                return
+            at = payload.index(b"\x41" + now.to_bytes(8, "little")) + 1
+            process.last[:] = [place, payload[:at], payload[at + 8 :]]
         except BaseException:  # nobody is left to be told
+            pass
+
+
+class _Last:
+    """Writes what _Exit has prepared when the interpreter lets go of its hooks for forks: after it has freed what modules held
+    in memory, which takes the most time of an exit. There are no builtins any more.
+    """
+
+    def __init__(self, last, finish):
+        self.last, self.finish = last, finish
+
+    def __del__(self, time_ns=time_ns):
+        try:
+            if self.last:
+                place, before, after = self.last
+                self.finish(place, before + time_ns().to_bytes(8, "little") + after)
+        except:  # noqa: E722 - as above
             pass
 
 
@@ -338,11 +369,16 @@ def hook_sdk(endpoint):
             imports.hooks[name] = hook
 
 
+def _fork_hook(last, forked):
+    """Returns the only thing that holds last."""
+    return lambda: last and forked()
+
+
 def start(folder):
     """Instruments this process."""
     global _FOLDER, process, imports
     bootstrap = sys.modules["_frozen_importlib"]
-    if bootstrap._ModuleLockManager.__enter__.__module__ != bootstrap.__name__ or silenced():
+    if hasattr(bootstrap._ModuleLockManager, "forkspan") or silenced():
         return  # of a run around this one: it is done already
     _FOLDER = folder
     before = set(sys.modules)
@@ -356,7 +392,7 @@ def start(folder):
     imports.install()
     hook_sdk(os.environ.get("FORKSPAN_RUN_ENDPOINT", ""))
     if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=process.forked)
+        os.register_at_fork(after_in_child=_fork_hook(_Last(process.last, journal.finish), process.forked))
     atexit.register(at_exit)
     parent = process.parent()
     if parent:
