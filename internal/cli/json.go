@@ -111,7 +111,7 @@ type jsonRequests struct {
 }
 
 func requestsJSON(src *source, t *timeline.Timeline, rows []*timeline.Row) jsonRequests {
-	list := jsonRequests{Version: jsonVersion, Run: src.runJSON(), Processes: processesJSON(t), Requests: []*jsonSpan{}}
+	list := jsonRequests{Version: jsonVersion, Run: src.runJSON(), Processes: processesJSON(t, nil), Requests: []*jsonSpan{}}
 	for _, r := range rows {
 		list.Requests = append(list.Requests, spanJSON(r))
 	}
@@ -125,15 +125,16 @@ type jsonProcess struct {
 	Kind       string         `json:"kind,omitempty"`
 	PID        int            `json:"pid,omitempty"`
 	Spans      int            `json:"spans"`
+	Tree       []int          `json:"tree,omitempty"`
 	Attributes map[string]any `json:"attributes"`
 }
 
-func processesJSON(t *timeline.Timeline) []jsonProcess {
+func processesJSON(t *timeline.Timeline, tree []store.Process) []jsonProcess {
 	list := make([]jsonProcess, 0, len(t.Processes))
 	for i := range t.Processes {
 		p := &t.Processes[i]
 		list = append(list, jsonProcess{
-			Label: p.Label, Service: p.Service, Name: p.Name, Kind: p.Kind, PID: p.PID, Spans: p.Spans,
+			Label: p.Label, Service: p.Service, Name: p.Name, Kind: p.Kind, PID: p.PID, Spans: p.Spans, Tree: treeIndices(p, tree),
 			Attributes: attributesJSON(p.Attributes),
 		})
 	}
@@ -282,8 +283,9 @@ func writeShowJSON(out *bufio.Writer, src *source, t *timeline.Timeline) error {
 		Run       *jsonRun      `json:"run,omitempty"`
 		Start     string        `json:"start"`
 		End       string        `json:"end"`
+		jsonTree
 		Processes []jsonProcess `json:"processes"`
-	}{jsonVersion, src.runJSON(), jsonUnix(t.Start), jsonUnix(t.End), processesJSON(t)}
+	}{jsonVersion, src.runJSON(), jsonUnix(t.Start), jsonUnix(t.End), treeJSON(src), processesJSON(t, src.tree)}
 	var text strings.Builder
 	enc := json.NewEncoder(&text)
 	enc.SetEscapeHTML(false)

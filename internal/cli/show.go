@@ -39,7 +39,7 @@ At most a screenful is drawn, the longest and the failed rows first; the filters
 const showExample = `  forkspan show                                # the latest run
   forkspan show -2 --errors                    # what failed in the one before
   forkspan show 7K3F --process Worker --depth 6
-  forkspan show --processes                    # who started whom, who sent nothing
+  forkspan show --processes                    # who started whom, who is silent
   forkspan show trace.json.gz --critical-path  # a file, without importing it
   forkspan show --all --json | jq .`
 
@@ -101,7 +101,7 @@ func (a *app) show(ctx context.Context, ref string, f showFlags) error {
 	if err != nil {
 		return err
 	}
-	if f.processes && !f.json {
+	if f.processes {
 		out := bufio.NewWriter(a.Stdout)
 		if err := a.showProcesses(out, src, f); err != nil {
 			return err

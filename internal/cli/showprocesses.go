@@ -22,6 +22,9 @@ func (a *app) showProcesses(out io.Writer, src *source, f showFlags) error {
 		}
 		return &exitError{status: statusError, err: fmt.Errorf("show: nothing is known of the processes of run %s", src.run.ID)}
 	}
+	if f.json {
+		return writeTreeJSON(out, src)
+	}
 	text := a.textOptions(a.Stdout)
 	if f.width > 0 {
 		text.Width = f.width

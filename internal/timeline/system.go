@@ -69,13 +69,9 @@ func (f *forest) know(system []OSProcess) {
 	}
 }
 
-// OS is what the system knows of the lane's process; nil when that is nothing, or when several sent as one.
-func (p *Process) OS() *OSProcess {
-	if len(p.system) != 1 {
-		return nil
-	}
-	return p.system[0]
-}
+// System is what the system knows of the lane's process: nothing when that is not known, more than one when several sent under
+// one resource.
+func (p *Process) System() []*OSProcess { return p.system }
 
 // tell fills Gaps and Deaths.
 func (t *Timeline) tell() {
@@ -124,10 +120,11 @@ func (b *builder) explain(r *Row, at int32) {
 	if !n.has(unfinished) || n.parent != none && b.f.nodes[n.parent].has(unfinished) && b.f.nodes[n.parent].proc == n.proc {
 		return
 	}
-	known := b.f.processes[n.proc].OS()
-	if known == nil || known.Ended == 0 {
+	system := b.f.processes[n.proc].system
+	if len(system) != 1 || system[0].Ended == 0 {
 		return
 	}
+	known := system[0]
 	r.Death = &Death{Label: b.f.processes[n.proc].Label, Process: int(n.proc), How: known.How, After: known.Ended - b.t.Start}
 }
 
