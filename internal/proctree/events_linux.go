@@ -89,9 +89,6 @@ func (w *Watcher) applyExit(n *node, e event, at time.Time) {
 		return
 	}
 	if !n.alive() {
-		if n.reaped && at.After(n.Started) {
-			n.Ended = at
-		}
 		return
 	}
 	n.lastEnd, n.lastStatus = at, e.status
@@ -99,7 +96,7 @@ func (w *Watcher) applyExit(n *node, e event, at time.Time) {
 		n.measure(s)
 		if s.threads > 1 {
 			n.lingers = true
-			w.lingering[n] = at
+			w.lingering[n] = lingering{since: at}
 			return
 		}
 	}
@@ -115,22 +112,37 @@ func (w *Watcher) endWith(n *node, status int, at time.Time) {
 	}
 }
 
+// lateEvents is how long the event of an end may come after the end itself can be seen: the kernel sends it a little later.
+const lateEvents = 20 * time.Millisecond
+
 // checkLingering finds out which processes whose first thread has ended have ended as a whole. The caller holds w.mu.
-func (w *Watcher) checkLingering() {
-	for n := range w.lingering {
-		if n.alive() && n.lingers {
-			if !n.over {
-				s, err := w.proc.stat(n.PID)
-				if err == nil && n.is(s.start) {
-					n.measure(s)
-				}
-				n.over = err != nil || !n.is(s.start) || s.threads <= 1
-				continue // the events of its last threads are there by now, and taken before the next time
-			}
-			w.endWith(n, n.lastStatus, n.lastEnd)
+func (w *Watcher) checkLingering(now time.Time) {
+	for n, l := range w.lingering {
+		if !n.alive() || !n.lingers {
+			delete(w.lingering, n)
+			continue
 		}
-		delete(w.lingering, n)
+		if l.over.IsZero() {
+			s, err := w.proc.stat(n.PID)
+			if err == nil && n.is(s.start) && s.threads > 1 {
+				n.measure(s)
+				l.next = now.Add(max(2*time.Millisecond, min(now.Sub(l.since)/2, time.Second)))
+			} else {
+				l.over, l.next = now, now.Add(lateEvents)
+			}
+			w.lingering[n] = l
+		} else if now.Sub(l.over) >= lateEvents {
+			w.endWith(n, n.lastStatus, n.lastEnd)
+			delete(w.lingering, n)
+		}
 	}
+}
+
+// lingering is a process that goes on without its first thread, or may do so.
+type lingering struct {
+	since time.Time // the first thread ended
+	next  time.Time // when to look at it
+	over  time.Time // when it was seen that no thread is left; zero when not yet
 }
 
 // lookFresh looks at those that were forked lately and have not run another program. The caller holds w.mu.

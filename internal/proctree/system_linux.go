@@ -21,8 +21,8 @@ type system struct {
 	fresh     []*node // forked and not looked at
 	young     []*node // found lately, and may run another program soon
 	sampleAt  time.Time
-	sampled   time.Duration       // the interval between samples
-	lingering map[*node]time.Time // see node.lingers: when it was first seen so
+	sampled   time.Duration // the interval between samples
+	lingering map[*node]lingering
 
 	// Guarded by Watcher.mu.
 	reaps    []reap
@@ -42,7 +42,7 @@ type reap struct {
 }
 
 func (w *Watcher) prepare() {
-	w.lingering = map[*node]time.Time{}
+	w.lingering = map[*node]lingering{}
 	w.proc = newProcfs(w.options.proc)
 	var err error
 	if w.poller, err = newPoller(); err != nil {
@@ -185,7 +185,7 @@ func (w *Watcher) work(ready []unix.EpollEvent) {
 	now := readClocks()
 	if w.connector != nil {
 		w.lookFresh(now)
-		w.checkLingering()
+		w.checkLingering(now.wall)
 	} else if !now.wall.Before(w.births.next) {
 		w.lookForBirths(now)
 	}
@@ -206,14 +206,9 @@ func (w *Watcher) deadline() time.Time {
 	if w.connector == nil && w.births.next.Before(at) {
 		at = w.births.next
 	}
-	now := time.Now()
-	for n, since := range w.lingering {
-		if n.over {
-			return time.Time{}
-		}
-		// More and more seldom: most are over within a millisecond, and one may never be.
-		if next := now.Add(max(2*time.Millisecond, min(now.Sub(since)/2, time.Second))); next.Before(at) {
-			at = next
+	for _, l := range w.lingering {
+		if l.next.Before(at) {
+			at = l.next
 		}
 	}
 	return at
@@ -224,14 +219,43 @@ func (w *Watcher) finish() {
 	w.mu.Lock()
 	w.births.next = time.Time{}
 	w.mu.Unlock()
-	for range 2 { // the second time for what the first has found out to be over
-		w.work(w.poller.pending())
-		for w.connector != nil && w.drain() {
-		}
+	w.work(w.poller.pending())
+	if w.connector != nil {
+		w.awaitLate()
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.checkLingering()
-	w.sample(readClocks())
+	now := readClocks()
+	w.checkLingering(now.wall)
+	w.sample(now)
+	for n := range w.tree.living {
+		if s, err := w.proc.stat(n.PID); err != nil || !n.is(s.start) {
+			w.tree.end(n, now.wall)
+		}
+	}
 	w.forksEnd, _ = forks(w.proc.root)
+}
+
+// awaitLate waits for the events of ends that can be seen already.
+func (w *Watcher) awaitLate() {
+	for giveUp := time.Now().Add(lateEvents); ; {
+		for w.drain() {
+		}
+		if !w.awaits() || time.Now().After(giveUp) {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// awaits tells whether there are processes that have ended and whose events have not come.
+func (w *Watcher) awaits() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for n := range w.tree.living {
+		if s, err := w.proc.stat(n.PID); err != nil || !n.is(s.start) || s.zombie() && s.threads <= 1 {
+			return true
+		}
+	}
+	return false
 }

@@ -24,7 +24,6 @@ type node struct {
 
 	// Its first thread has ended, others may live: the process ends with the last of them.
 	lingers    bool
-	over       bool // the others have ended too
 	lastEnd    time.Time
 	lastStatus int
 }
@@ -114,7 +113,7 @@ func (t *tree) exec(n *node, at time.Time) {
 		n.Ended, n.Exited, n.Code, n.Signal, n.measured = time.Time{}, false, 0, 0, false
 		t.living[n] = true
 	}
-	n.lingers, n.over, n.looks = false, false, 0
+	n.lingers, n.looks = false, 0
 	n.Execed, n.Args = at, nil
 	t.changed = time.Now()
 }

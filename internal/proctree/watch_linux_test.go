@@ -92,7 +92,8 @@ func TestDaemon(t *testing.T) {
 			t.Run(fmt.Sprint(name, " ", subreaper), func(t *testing.T) {
 				t.Parallel()
 				options.Subreaper = subreaper
-				w, _ := watchCommand(t, options, "sh", "-c", `{ setsid sh -c '(sleep 0.44 &); sleep 0.2' & } | cat; sleep 0.1`)
+				w, _ := watchCommand(t, options, "sh", "-c", `setsid sh -c '(sleep 0.44 & echo $! >"$0"); sleep 0.2' "$0" & wait
+					while kill -0 $(cat "$0") 2>/dev/null; do sleep 0.05; done`, t.TempDir()+"/pid")
 				p := w.find(t, "sleep|0.44")
 				if !subreaper && options.NoEvents {
 					return // who reaps it does not tell us
