@@ -27,6 +27,7 @@ type showFlags struct {
 	processes    bool
 	width        int
 	json         bool
+	follow       bool
 }
 
 const showLong = `Draw the spans of a run as a waterfall: start-up row by row, all requests as one row, equal ranks as one row.
@@ -38,8 +39,9 @@ At most a screenful is drawn, the longest and the failed rows first; the filters
 
 const showExample = `  forkspan show                                # the latest run
   forkspan show -2 --errors                    # what failed in the one before
+  forkspan show --follow                       # as it goes on
   forkspan show 7K3F --process Worker --depth 6
-  forkspan show --processes                    # who started whom, who is silent
+  forkspan show --processes                    # who started whom, who sent nothing
   forkspan show trace.json.gz --critical-path  # a file, without importing it
   forkspan show --all --json | jq .`
 
@@ -67,6 +69,7 @@ func newShow(a *app) *cobra.Command {
 	flags.BoolVar(&f.all, "all", false, "everything: requests and ranks one by one, all of the time, no limit of rows")
 	flags.BoolVar(&f.processes, "processes", false, "list processes, not spans: who started whom, first spans, how each ended")
 	flags.IntVar(&f.width, "width", 0, "draw this many `columns` wide (default: the terminal, or 100)")
+	flags.BoolVarP(&f.follow, "follow", "f", false, "draw a run again and again until it ends; where there is no terminal, once at its end")
 	flags.BoolVar(&f.json, "json", false, "print spans with all details as JSON (docs/json.md)")
 	return cmd
 }
@@ -97,19 +100,32 @@ func (a *app) show(ctx context.Context, ref string, f showFlags) error {
 	if err := f.check(); err != nil {
 		return err
 	}
+	if f.follow {
+		return a.follow(ctx, ref, f)
+	}
 	src, err := a.load(ctx, ref)
 	if err != nil {
 		return err
 	}
-	if f.processes {
-		out := bufio.NewWriter(a.Stdout)
-		if err := a.showProcesses(out, src, f); err != nil {
-			return err
-		}
-		if err := out.Flush(); err != nil {
-			return fmt.Errorf("write: %w", err)
-		}
-		return nil
+	return a.printSource(src, f)
+}
+
+// printSource prints what show shows.
+func (a *app) printSource(src *source, f showFlags) error {
+	out := bufio.NewWriterSize(a.Stdout, 1<<16)
+	err := a.writeSource(out, src, f)
+	if err == nil {
+		err = out.Flush()
+	}
+	if err != nil {
+		return fmt.Errorf("write: %w", err)
+	}
+	return a.warn(src.title, src.problems)
+}
+
+func (a *app) writeSource(out *bufio.Writer, src *source, f showFlags) error {
+	if f.processes && !f.json {
+		return a.showProcesses(out, src, f)
 	}
 	opts := src.timelineOptions()
 	opts.MaxDepth, opts.MinDuration, opts.Process = f.depth, f.minDuration.Nanoseconds(), f.process
@@ -123,19 +139,10 @@ func (a *app) show(ctx context.Context, ref string, f showFlags) error {
 		opts.NoGroup, opts.ListRequests = true, true
 	}
 	t := timeline.Build(src.spans, opts)
-	out := bufio.NewWriterSize(a.Stdout, 1<<16)
 	if f.json {
-		err = writeShowJSON(out, src, t)
-	} else {
-		err = a.writeShow(out, src, t, f)
+		return writeShowJSON(out, src, t)
 	}
-	if err == nil {
-		err = out.Flush()
-	}
-	if err != nil {
-		return fmt.Errorf("write: %w", err)
-	}
-	return a.warn(src.title, src.problems)
+	return a.writeShow(out, src, t, f)
 }
 
 func (a *app) writeShow(out io.Writer, src *source, t *timeline.Timeline, f showFlags) error {

@@ -57,6 +57,10 @@ func (a *app) load(ctx context.Context, ref string) (*source, error) {
 		return nil, err
 	}
 	defer r.close()
+	return a.loadFound(ctx, r)
+}
+
+func (a *app) loadFound(ctx context.Context, r reference) (*source, error) {
 	switch {
 	case r.run != nil && r.run.Kind == scriptKind:
 		return loadScript(ctx, r.db, *r.run)
@@ -206,6 +210,11 @@ func loadRun(ctx context.Context, db *store.Store, run store.Run) (*source, erro
 	if err != nil {
 		return nil, fmt.Errorf("read run %s: %w", run.ID, err)
 	}
+	return sourceOfRun(ctx, db, run, spans)
+}
+
+// sourceOfRun is a run with spans that have been read.
+func sourceOfRun(ctx context.Context, db *store.Store, run store.Run, spans []otlp.Span) (*source, error) {
 	tree, err := db.Tree(ctx, run.ID)
 	if err != nil {
 		return nil, fmt.Errorf("read run %s: %w", run.ID, err)
