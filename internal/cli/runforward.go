@@ -74,6 +74,9 @@ func (o *onward) stopCarrying() {
 	}
 }
 
+// drainShare is what of --drain our own work takes beside the waiting, from the first store to the last.
+const drainShare = 12 * time.Millisecond
+
 // connectBackend finds out where spans are to be passed on to.
 func (r *localRun) connectBackend() {
 	silenced := environ.Silenced(r.lookup)

@@ -93,6 +93,7 @@ func (r *localRun) end(o supervise.Outcome, spans []commandspan.Span) {
 	r.stopRecovering()
 	r.onward.stopCarrying()
 	left := r.linger()
+	drain := time.Now().Add(r.flags.drainTime(r.Env) - drainShare)
 	r.closeJournals()
 	r.closePort()
 	r.tree.end()
@@ -103,7 +104,7 @@ func (r *localRun) end(o supervise.Outcome, spans []commandspan.Span) {
 	r.settleAccount()
 	r.save()
 	if r.onward.backend != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), r.flags.drainTime(r.Env))
+		ctx, cancel := context.WithDeadline(context.Background(), drain)
 		stop := context.AfterFunc(interrupted(r.process), cancel)
 		r.counts.forwarded(r.onward.close(ctx))
 		stop()

@@ -1,0 +1,444 @@
+package forward
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	common "go.opentelemetry.io/proto/otlp/common/v1"
+	trace "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
+
+	"forkspan.dev/forkspan/forkspantest"
+	"forkspan.dev/forkspan/internal/endpoint"
+	"forkspan.dev/forkspan/internal/otlp"
+	"forkspan.dev/forkspan/internal/store"
+)
+
+// patience bounds waits for what must come.
+const patience = time.Minute
+
+func waiting(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// soon is for what cannot be sent: the time that a drain gives up after.
+func soon(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func openStore(t *testing.T) *store.Store {
+	t.Helper()
+	st, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "forkspan.db"), store.Options{Notify: func(msg string) { t.Error(msg) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := st.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return st
+}
+
+// numbered makes a request of spans with the numbers from first on, in two resources where there are several.
+func numbered(t testing.TB, first, n int, name string) []byte {
+	t.Helper()
+	var data trace.TracesData
+	for i := range n {
+		if i == 0 || i == n/2 {
+			data.ResourceSpans = append(data.ResourceSpans, &trace.ResourceSpans{ScopeSpans: []*trace.ScopeSpans{{}}})
+		}
+		id := binary.BigEndian.AppendUint64(nil, uint64(first+i+1))
+		to := data.ResourceSpans[len(data.ResourceSpans)-1].ScopeSpans[0]
+		to.Spans = append(to.Spans, &trace.Span{
+			TraceId: append([]byte("trace id"), id...), SpanId: id, Name: name, StartTimeUnixNano: 1, EndTimeUnixNano: 2,
+		})
+	}
+	body, err := proto.Marshal(&data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return body
+}
+
+func put(t testing.TB, st *store.Store, run string, body []byte) {
+	t.Helper()
+	clean, sum, rejected, reason, err := otlp.Scan(body)
+	if err == nil && rejected > 0 {
+		err = errors.New(reason)
+	}
+	if err == nil {
+		err = st.Append(context.Background(), run, clean, sum)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// fill stores requests of some spans each and returns how many spans there are.
+func fill(t testing.TB, st *store.Store, run string, first, requests, spans int) int {
+	t.Helper()
+	for i := range requests {
+		put(t, st, run, numbered(t, first+i*spans, spans, "s"))
+	}
+	return requests * spans
+}
+
+func backendOf(t *testing.T, c *forkspantest.Collector, protocol string, more ...string) *Backend {
+	t.Helper()
+	b, err := FromEnviron(environment(append([]string{"ENDPOINT=" + c.Endpoint(), "PROTOCOL=" + protocol}, more...)...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func openTo(t *testing.T, st *store.Store, b *Backend, opts Options) *Forwarder {
+	t.Helper()
+	if opts.Run == "" {
+		opts.Run = "R"
+	}
+	f, err := Open(t.Context(), st, b, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+var protocols = []string{endpoint.GRPC, endpoint.HTTP, endpoint.JSON}
+
+// distinct counts the different spans.
+func distinct(spans []forkspantest.Span) int {
+	seen := make(map[string]bool)
+	for _, s := range spans {
+		seen[string(s.GetSpanId())] = true
+	}
+	return len(seen)
+}
+
+// What was stored before and what comes meanwhile is sent once; a second forwarder has nothing to do.
+func TestForward(t *testing.T) {
+	for _, protocol := range protocols {
+		t.Run(protocol, func(t *testing.T) {
+			c, st := forkspantest.NewCollector(t), openStore(t)
+			n := fill(t, st, "R", 0, 150, 3)
+			fill(t, st, "other", 9000, 2, 2)
+			f := openTo(t, st, backendOf(t, c, protocol, "COMPRESSION=gzip"), Options{})
+			for i := range 20 {
+				n += fill(t, st, "R", 1000+i, 1, 1)
+				f.Wake()
+			}
+			if got := f.Drain(waiting(t)); got.Sent != int64(n) || got.Waiting != 0 || got.Reason != "" {
+				t.Errorf("%+v, want %d sent", got, n)
+			}
+			f.Close()
+			if spans := c.Spans(); len(spans) != n || distinct(spans) != n {
+				t.Errorf("%d spans arrived, %d of them different, want %d", len(spans), distinct(spans), n)
+			}
+			f = openTo(t, st, backendOf(t, c, protocol), Options{})
+			if got := f.Drain(waiting(t)); got != (Stats{}) {
+				t.Errorf("again: %+v", got)
+			}
+			f.Close()
+		})
+	}
+}
+
+// A backend that is busy, rejects some, or is not there.
+func TestAnswersOfBackends(t *testing.T) {
+	tests := []struct {
+		name    string
+		answers []forkspantest.Answer
+		want    Stats
+		arrived int
+		dead    int
+	}{
+		{"busy", []forkspantest.Answer{{Status: 503}, {Status: 502}, {Status: 504}, {Status: 429}}, Stats{Sent: 8}, 8, 0},
+		{"codes", []forkspantest.Answer{{Code: codes.Unavailable}, {Code: codes.Aborted, Status: 503}, {Code: codes.ResourceExhausted}}, Stats{Sent: 8}, 8, 0},
+		{"partial success", []forkspantest.Answer{{Rejected: 3, Message: "too old"}}, Stats{Sent: 5, Rejected: 3, Reason: "rejected: too old"}, 5, 0},
+		{"warning", []forkspantest.Answer{{Message: "take care"}}, Stats{Sent: 8}, 8, 0},
+		{"garbage", []forkspantest.Answer{{Garbage: []byte("\xff\xff")}}, Stats{Sent: 8}, 8, 0},
+		{"bad request", []forkspantest.Answer{{Status: 400, Message: "no good"}}, Stats{Dead: 8}, 0, 8},
+	}
+	for _, protocol := range protocols {
+		for _, tt := range tests {
+			t.Run(protocol+" "+tt.name, func(t *testing.T) {
+				c, st := forkspantest.NewCollector(t), openStore(t)
+				c.Answer(tt.answers...)
+				fill(t, st, "R", 0, 1, 8)
+				f := openTo(t, st, backendOf(t, c, protocol), Options{})
+				got := f.Drain(waiting(t))
+				f.Close()
+				if got.Sent != tt.want.Sent || got.Rejected != tt.want.Rejected || got.Dead != tt.want.Dead || got.Waiting != 0 {
+					t.Errorf("got %+v, want %+v", got, tt.want)
+				}
+				if tt.want.Reason != "" && got.Reason != tt.want.Reason {
+					t.Errorf("reason %q", got.Reason)
+				}
+				if n := len(c.Spans()); n != tt.arrived {
+					t.Errorf("%d spans arrived", n)
+				}
+				letters, err := st.DeadLetters(t.Context(), 0, 0)
+				if err != nil || len(letters) != min(tt.dead, 1) || tt.dead > 0 && !strings.Contains(letters[0].Reason, "no good") {
+					t.Errorf("dead letters %+v, %v", letters, err)
+				}
+				if requests := len(c.Requests()); requests != len(tt.answers)+btoi(tt.name == "busy" || tt.name == "codes") {
+					t.Errorf("%d requests", requests)
+				}
+			})
+		}
+	}
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// limited refuses requests of more than some bytes, as servers do, and those with the span "huge" whatever their size.
+type limited struct {
+	limit    int
+	refusal  *failure
+	arrived  map[string]int
+	requests int
+}
+
+func (l *limited) close() {}
+
+func (l *limited) send(_ context.Context, body []byte) (answer, error) {
+	l.requests++
+	spans, err := otlp.Decode(body)
+	if err != nil {
+		return answer{}, err
+	}
+	for i := range spans {
+		if spans[i].Name == "huge" || len(body) > l.limit && len(spans) > 1 {
+			return answer{}, l.refusal
+		}
+	}
+	for i := range spans {
+		l.arrived[string(spans[i].SpanID[:])]++
+	}
+	return answer{}, nil
+}
+
+// A request that is too large is split down to the one span that is, which becomes a dead letter.
+func TestTooLargeIsSplit(t *testing.T) {
+	for _, protocol := range protocols {
+		t.Run(protocol, func(t *testing.T) {
+			c, st := forkspantest.NewCollector(t), openStore(t)
+			var data, one trace.TracesData
+			for body, to := range map[*[]byte]*trace.TracesData{ref(numbered(t, 0, 40, "s")): &data, ref(numbered(t, 100, 1, "huge")): &one} {
+				if err := proto.Unmarshal(*body, to); err != nil {
+					t.Fatal(err)
+				}
+			}
+			one.ResourceSpans[0].ScopeSpans[0].Spans[0].Attributes = []*common.KeyValue{text("a", strings.Repeat("x", 100))}
+			data.ResourceSpans = append(data.ResourceSpans, one.ResourceSpans...)
+			body, err := proto.Marshal(&data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			put(t, st, "R", body)
+			// The fake says the same to all it refuses: here to all with the one span.
+			l := &limited{limit: 1 << 20, refusal: tooLargeOf(t, c, protocol), arrived: map[string]int{}}
+			b := backendOf(t, c, protocol)
+			f, err := open(t.Context(), st, b, l, Options{Run: "R"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := f.Drain(waiting(t))
+			f.Close()
+			if got.Sent != 40 || got.Dead != 1 || got.Waiting != 0 || len(l.arrived) != 40 {
+				t.Errorf("%+v, %d arrived", got, len(l.arrived))
+			}
+			for id, n := range l.arrived {
+				if n != 1 {
+					t.Errorf("span %x came %d times", id, n)
+				}
+			}
+			letters, err := st.DeadLetters(t.Context(), f.route.ID, 0)
+			if err != nil || len(letters) != 1 || letters[0].Spans != 1 || letters[0].Access {
+				t.Fatalf("%+v, %v", letters, err)
+			}
+			spans, err := otlp.Decode(letters[0].Body)
+			if err != nil || len(spans) != 1 || spans[0].Name != "huge" {
+				t.Errorf("dead: %+v, %v", spans, err)
+			}
+		})
+	}
+}
+
+func ref(b []byte) *[]byte { return &b }
+
+// tooLargeOf is what a collector of the protocol says to a request that is too large.
+func tooLargeOf(t *testing.T, c *forkspantest.Collector, protocol string) *failure {
+	t.Helper()
+	a := forkspantest.Answer{Status: 413}
+	if protocol == endpoint.GRPC {
+		a = forkspantest.Answer{Code: codes.ResourceExhausted, Message: "grpc: received message larger than max (5000000 vs. 4194304)"}
+	}
+	c.Answer(a)
+	tr, err := newTransport(backendOf(t, c, protocol))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tr.close()
+	_, err = tr.send(waiting(t), numbered(t, 0, 2, "s"))
+	f := judge(err)
+	if f.verdict != tooLarge {
+		t.Fatalf("%v is verdict %d", err, f.verdict)
+	}
+	return f
+}
+
+// gRPC servers take 4 MiB unless told otherwise: more is not even tried.
+func TestLargeRequestsAreSplitBefore(t *testing.T) {
+	c, st := forkspantest.NewCollector(t), openStore(t)
+	put(t, st, "R", numbered(t, 0, 9, strings.Repeat("x", 1<<20)))
+	f := openTo(t, st, backendOf(t, c, endpoint.GRPC), Options{})
+	got := f.Drain(waiting(t))
+	f.Close()
+	if got.Sent != 9 || distinct(c.Spans()) != 9 || len(c.Spans()) != 9 {
+		t.Errorf("%+v", got)
+	}
+	for _, r := range c.Requests() {
+		if r.Bytes > maxGRPC {
+			t.Errorf("a request of %d bytes", r.Bytes)
+		}
+	}
+}
+
+// A wrong token: one line, what was tried becomes a dead letter and the rest waits; with the right one all is sent.
+func TestWrongToken(t *testing.T) {
+	for _, protocol := range protocols {
+		t.Run(protocol, func(t *testing.T) {
+			c, st := forkspantest.NewCollector(t), openStore(t)
+			n := fill(t, st, "R", 0, 100, 2)
+			c.AnswerAll(forkspantest.Answer{Status: 401})
+			var lines []string
+			f := openTo(t, st, backendOf(t, c, protocol), Options{Notify: func(m string) { lines = append(lines, m) }})
+			got := f.Drain(waiting(t))
+			f.Close()
+			if len(lines) != 1 || !strings.Contains(lines[0], "401") && !strings.Contains(lines[0], "Unauthenticated") {
+				t.Errorf("lines %q", lines)
+			}
+			if got.Dead == 0 || got.Dead > 2*senders || got.Dead+got.Waiting != int64(n) || len(c.Requests()) > senders {
+				t.Errorf("%+v after %d requests", got, len(c.Requests()))
+			}
+			c.AnswerAll(forkspantest.Answer{})
+			f = openTo(t, st, backendOf(t, c, protocol), Options{})
+			got = f.Drain(waiting(t))
+			f.Close()
+			if got.Sent != int64(n) || got.Waiting != 0 || distinct(c.Spans()) != n || len(c.Spans()) != n {
+				t.Errorf("with the right one: %+v, %d arrived", got, len(c.Spans()))
+			}
+			if letters, err := st.DeadLetters(t.Context(), 0, 0); err != nil || len(letters) != 0 {
+				t.Errorf("%d dead letters are left, %v", len(letters), err)
+			}
+		})
+	}
+}
+
+// Dead letters can be sent again; those that are refused again stay, and none is doubled.
+func TestDeadLettersAgain(t *testing.T) {
+	c, st := forkspantest.NewCollector(t), openStore(t)
+	n := fill(t, st, "R", 0, 6, 2)
+	c.Answer(forkspantest.Answer{Status: 400}, forkspantest.Answer{Status: 400}, forkspantest.Answer{Status: 400})
+	b := backendOf(t, c, endpoint.HTTP)
+	for _, step := range []struct {
+		answers []forkspantest.Answer
+		dead    bool
+		arrived int
+		left    int
+	}{
+		{nil, false, n - 6, 3},
+		{nil, false, n - 6, 3},
+		{[]forkspantest.Answer{{Status: 422}}, true, n - 2, 1},
+		{nil, true, n, 0},
+	} {
+		c.Answer(step.answers...)
+		f := openTo(t, st, b, Options{Dead: step.dead})
+		f.Drain(waiting(t))
+		f.Close()
+		letters, err := st.DeadLetters(t.Context(), 0, 0)
+		if err != nil || len(letters) != step.left || distinct(c.Spans()) != step.arrived || len(c.Spans()) != step.arrived {
+			t.Errorf("%d dead letters, %d spans arrived, %v; want %+v", len(letters), len(c.Spans()), err, step)
+		}
+	}
+}
+
+// What cannot be sent waits: a black hole, nobody there, a certificate that is not trusted. A drain has its time and no more.
+func TestWaits(t *testing.T) {
+	hole := forkspantest.BlackHole(t)
+	secure := forkspantest.NewCollector(t, forkspantest.WithTLS())
+	for name, to := range map[string]string{"black hole": "http://" + hole, "nobody": "http://127.0.0.1:9", "wrong TLS": secure.Endpoint()} {
+		for _, protocol := range protocols {
+			t.Run(name+" "+protocol, func(t *testing.T) {
+				st := openStore(t)
+				n := fill(t, st, "R", 0, 5, 2)
+				b, err := FromEnviron(environment("ENDPOINT="+to, "PROTOCOL="+protocol))
+				if err != nil {
+					t.Fatal(err)
+				}
+				f := openTo(t, st, b, Options{})
+				f.Drain(soon(t))
+				if got := f.Close(); got.Waiting != int64(n) || got.Sent != 0 || got.Dead != 0 {
+					t.Errorf("%+v", got)
+				}
+				if routes, err := st.WaitingRoutes(t.Context()); err != nil || len(routes) != 1 {
+					t.Errorf("%+v, %v", routes, err)
+				}
+			})
+		}
+	}
+}
+
+// A run is sent to a target by one forwarder at a time.
+func TestOneAtATime(t *testing.T) {
+	c, st := forkspantest.NewCollector(t), openStore(t)
+	b := backendOf(t, c, endpoint.HTTP)
+	f := openTo(t, st, b, Options{})
+	if _, err := Open(t.Context(), st, b, Options{Run: "R"}); !errors.Is(err, ErrBusy) {
+		t.Errorf("a second one: %v", err)
+	}
+	openTo(t, st, b, Options{Run: "S"}).Close()
+	f.Close()
+	openTo(t, st, b, Options{}).Close()
+	if files, err := filepath.Glob(st.Path() + ".forward*"); err != nil || len(files) != 0 {
+		t.Errorf("left behind: %v, %v", files, err)
+	}
+}
+
+// What is removed from the store before it was sent is counted.
+func TestRemovedIsCounted(t *testing.T) {
+	c, st := forkspantest.NewCollector(t), openStore(t)
+	b := backendOf(t, c, endpoint.HTTP)
+	if err := st.PutRun(t.Context(), store.Run{ID: "R"}); err != nil {
+		t.Fatal(err)
+	}
+	fill(t, st, "R", 0, 3, 1)
+	f := openTo(t, st, b, Options{})
+	f.Drain(waiting(t))
+	f.Close()
+	fill(t, st, "R", 10, 4, 1)
+	if err := st.Remove(t.Context(), "R"); err != nil {
+		t.Fatal(err)
+	}
+	routes, err := st.Routes(t.Context())
+	if err != nil || len(routes) != 1 || routes[0].Removed != 4 || routes[0].Sent != 3 {
+		t.Errorf("%+v, %v", routes, err)
+	}
+}
