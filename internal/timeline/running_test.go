@@ -6,7 +6,8 @@ import (
 	"forkspan.dev/forkspan/internal/otlp"
 )
 
-// The span of a command that runs lasts until now; what else is unfinished may be dead.
+// The span of a command that runs lasts until now, and so do those of processes that are known to live; what else is
+// unfinished may be dead.
 func TestRunningCommand(t *testing.T) {
 	process := &otlp.Process{Service: "sleep"}
 	const start = int64(1_700_000_000e9)
@@ -29,5 +30,15 @@ func TestRunningCommand(t *testing.T) {
 		if got := tl.Rows[1].Duration; got != 0 {
 			t.Errorf("the other: %d ns", got)
 		}
+		for _, ended := range []int64{0, start + 1} {
+			opts.System = []OSProcess{{PID: 7, Ended: ended, Senders: []otlp.ProcessSummary{{Service: "sleep", PID: 0}}}}
+			if ended != 0 {
+				want = 0
+			}
+			if got := Build(spans, opts).Rows[1].Duration; got != want {
+				t.Errorf("the other, whose process ended at %d: %d ns, want %d", ended, got, want)
+			}
+		}
+		opts.System = nil
 	}
 }

@@ -73,6 +73,11 @@ func (f *forest) know(system []OSProcess) {
 // one resource.
 func (p *Process) System() []*OSProcess { return p.system }
 
+// lives tells whether it is known that the process has not ended.
+func (p *Process) lives() bool {
+	return len(p.system) > 0 && !slices.ContainsFunc(p.system, func(known *OSProcess) bool { return known.Ended != 0 })
+}
+
 // tell fills Gaps and Deaths.
 func (t *Timeline) tell() {
 	done := map[*OSProcess]bool{}

@@ -12,7 +12,8 @@ type Options struct {
 
 	Start int64 // of the command, Unix nanoseconds; 0 means that of the first span
 	Ready int64 // when the command was ready, Unix nanoseconds; 0 when nobody knows
-	Now   int64 // while the command runs: until when it is known to, Unix nanoseconds; 0 when it has ended or nobody knows
+	Now   int64 // while the command runs: until when it is known to, Unix nanoseconds; 0 when it has ended or nobody knows. What
+	// is unfinished in it, and in processes that System knows to live, lasts until then
 
 	System []OSProcess // what is known of the processes themselves
 

@@ -354,7 +354,7 @@ func (f *forest) signsOfLife() {
 		n := &f.nodes[at]
 		if n.has(unfinished) {
 			n.end = max(n.end, f.processes[n.proc].End)
-			if f.now != 0 && slices.Contains(f.running, n.span.SpanID) {
+			if f.now != 0 && (slices.Contains(f.running, n.span.SpanID) || f.processes[n.proc].lives()) {
 				n.end = max(n.end, f.now)
 			}
 		}
