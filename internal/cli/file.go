@@ -11,6 +11,8 @@ import (
 	"io"
 	"slices"
 
+	"github.com/klauspost/compress/zstd"
+
 	"forkspan.dev/forkspan/internal/otlp"
 )
 
@@ -27,9 +29,10 @@ func (p fileProblem) String() string { return p.where + ": " + p.why }
 
 // traceFile reads export requests from a file of any format: OTLP JSON lines, one JSON document (also an array of requests),
 // one protobuf request, protobuf requests each after its length in four bytes (as the Collector's file exporter writes them),
-// and each of these under gzip. The format is told by the content.
+// and each of these under gzip or zstd. The format is told by the content.
 type traceFile struct {
 	request  func(body []byte, sum otlp.Summary) error // takes each request; its error ends the reading
+	head     func(h fileHead) error                    // takes what a file of ours says of the run whose requests follow; may be nil
 	problems []fileProblem
 	requests int
 }
@@ -37,23 +40,49 @@ type traceFile struct {
 // read reads r to its end. The error is of reading or of request; damaged parts are problems.
 func (f *traceFile) read(r io.Reader) error {
 	in := bufio.NewReaderSize(r, 1<<16)
-	start, err := in.Peek(2)
+	start, err := in.Peek(4)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
-	if len(start) == 2 && start[0] == 0x1f && start[1] == 0x8b {
+	switch {
+	case len(start) >= 2 && start[0] == 0x1f && start[1] == 0x8b:
 		unzipped, err := gzip.NewReader(in)
 		if err != nil {
 			return fmt.Errorf("read gzip: %w", err)
 		}
-		in = bufio.NewReaderSize(unzipped, 1<<16)
+		in = bufio.NewReaderSize(unpacked{unzipped}, 1<<16)
+	case len(start) == 4 && binary.LittleEndian.Uint32(start) == zstdMagic:
+		unzipped, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(1<<27))
+		if err != nil {
+			return fmt.Errorf("read zstd: %w", err)
+		}
+		defer unzipped.Close()
+		in = bufio.NewReaderSize(unpacked{unzipped}, 1<<16)
 	}
 	err = f.readPlain(in)
-	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, gzip.ErrChecksum) || errors.Is(err, gzip.ErrHeader) {
+	if damage := (*damageError)(nil); errors.As(err, &damage) || errors.Is(err, io.ErrUnexpectedEOF) {
 		f.problem("end of file", fmt.Errorf("cut off or damaged: %w", err))
 		return nil
 	}
 	return err
+}
+
+// zstdMagic begins every frame of zstd (RFC 8878, section 3.1.1).
+const zstdMagic = 0xfd2fb528
+
+// unpacked marks the errors of a decompressor: what came before them is good.
+type unpacked struct{ io.Reader }
+
+type damageError struct{ error }
+
+func (e *damageError) Unwrap() error { return e.error }
+
+func (u unpacked) Read(p []byte) (int, error) {
+	n, err := u.Reader.Read(p)
+	if err != nil && err != io.EOF {
+		err = &damageError{err}
+	}
+	return n, err
 }
 
 func (f *traceFile) readPlain(in *bufio.Reader) error {
@@ -210,10 +239,23 @@ func (f *traceFile) take(where string, body []byte) error {
 		f.problem(where, fmt.Errorf("%s left out: %s", counted(rejected, "malformed span", "malformed spans"), reason))
 	}
 	if sum.Spans == 0 {
-		return nil
+		return f.takeHead(where, clean)
 	}
 	f.requests++
 	return f.request(clean, sum)
+}
+
+// takeHead takes a request without spans, which is nothing unless it is a head.
+func (f *traceFile) takeHead(where string, body []byte) error {
+	if f.head == nil || !isHead(body) {
+		return nil
+	}
+	h, err := decodeHead(body)
+	if err != nil {
+		f.problem(where, fmt.Errorf("what is said of a run: %w", err))
+		return nil
+	}
+	return f.head(h)
 }
 
 func (f *traceFile) problem(where string, err error) {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,9 +18,12 @@ import (
 
 const importLong = `Put files of spans into the store, each as a run of its own.
 
-A file is OTLP JSON lines, one OTLP JSON document, or OTLP protobuf, each also compressed with gzip; - is standard
-input. The content tells the format, not the name. A damaged part is left out, named on stderr, and the exit status is
-then 1; what lies around it is imported. A file that was imported before is not imported again.
+A file is OTLP JSON lines, one OTLP JSON document, or OTLP protobuf, each also compressed with gzip or zstd; - is
+standard input. The content tells the format, not the name. A damaged part is left out, named on stderr, and the exit
+status is then 1; what lies around it is imported. A file that was imported before is not imported again.
+
+A file that forkspan export or run -o wrote brings its runs back, with their ids, commands and processes. One that is in
+the store is left as it is.
 
 A folder is one of journals (forkspan.WithJournal): what dead processes left there becomes one run, and is removed.`
 
@@ -70,6 +72,9 @@ func (a *app) importFiles(ctx context.Context, paths []string, name string) erro
 			a.report(err)
 		}
 	}
+	if err := db.EnforceCaps(ctx); err != nil {
+		return err
+	}
 	if failed {
 		return &exitError{status: statusError}
 	}
@@ -77,56 +82,51 @@ func (a *app) importFiles(ctx context.Context, paths []string, name string) erro
 }
 
 func (a *app) importFile(ctx context.Context, db *store.Store, path, name string) error {
-	if name == "" {
-		name = filepath.Base(path)
-		if path == "-" {
-			name = "standard input"
-		}
-	}
 	f, err := a.openImport(path)
 	if err != nil {
 		return fmt.Errorf("import %s: %w", path, err)
 	}
 	defer f.close()
-	run := store.Run{ID: f.id, Kind: "import", Name: name, Start: time.Now(), PID: os.Getpid()}
-	switch before, err := db.FindRun(ctx, f.id); {
-	case errors.Is(err, store.ErrNotFound):
-	case err != nil:
-		return fmt.Errorf("import %s: %w", path, err)
-	case !before.End.IsZero():
-		_, err := fmt.Fprintf(a.Stdout, "run %s: %s was imported before\n", before.ID, path)
-		return err
-	default: // cut off halfway
-		if err := db.Remove(ctx, before.ID); err != nil {
-			return fmt.Errorf("import %s: %w", path, err)
-		}
-	}
-	if err := db.PutRun(ctx, run); err != nil {
-		return fmt.Errorf("import %s: %w", path, err)
-	}
+	i := importing{app: a, db: db, path: path, name: name}
 	progress := a.newProgress("importing "+path, f.size)
-	file := traceFile{request: func(body []byte, sum otlp.Summary) error {
-		run.Account.Spans += int64(sum.Spans)
-		progress.show(f.read, run.Account.Spans)
-		return db.Append(ctx, run.ID, body, sum)
-	}}
-	err = file.read(f)
+	spans := int64(0)
+	i.file.request = func(body []byte, sum otlp.Summary) error {
+		if i.run == nil { // a file that says nothing of runs is one
+			if err := i.begin(ctx, i.ofContent(f.id), nil); err != nil {
+				return err
+			}
+		}
+		spans += int64(sum.Spans)
+		progress.show(f.read, spans)
+		if i.skip {
+			return ctx.Err()
+		}
+		i.spans += int64(sum.Spans)
+		return db.Append(ctx, i.run.ID, body, sum)
+	}
+	i.file.head = func(h fileHead) error {
+		if err := i.end(ctx); err != nil {
+			return err
+		}
+		return i.begin(ctx, h.run, h.processes)
+	}
+	err = i.file.read(f)
 	progress.done()
-	switch {
-	case err != nil:
-		err = fmt.Errorf("import %s: %w", path, err)
-	case file.requests == 0:
+	if err == nil && i.file.requests == 0 {
 		err = noSpans("import", path)
+	} else if err != nil {
+		err = fmt.Errorf("import %s: %w", path, err)
 	}
 	if err != nil {
-		return errors.Join(err, a.warn(path, file.problems), db.Remove(ctx, run.ID))
+		if i.run != nil && !i.skip {
+			err = errors.Join(err, db.Remove(context.WithoutCancel(ctx), i.run.ID))
+		}
+		return errors.Join(err, a.warn(path, i.file.problems))
 	}
-	if err := finishImport(ctx, db, &run, &file); err != nil {
+	if err := i.end(ctx); err != nil {
 		return fmt.Errorf("import %s: %w", path, err)
 	}
-	_, err = fmt.Fprintf(a.Stdout, "run %s: %s in %s from %s\n", run.ID, counted(int(run.Account.Spans), "span", "spans"),
-		counted(int(run.Account.Traces), "trace", "traces"), path)
-	return errors.Join(err, a.warn(path, file.problems))
+	return a.warn(path, i.file.problems)
 }
 
 // finishImport completes the run with its account.
@@ -216,4 +216,6 @@ func contentRunID(hash []byte) string {
 	return crockford.EncodeToString(hash)[:digits]
 }
 
-var crockford = base32.NewEncoding("0123456789ABCDEFGHJKMNPQRSTVWXYZ")
+const crockfordDigits = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+var crockford = base32.NewEncoding(crockfordDigits)

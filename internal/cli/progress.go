@@ -11,7 +11,7 @@ import (
 type progress struct {
 	app   *app
 	what  string
-	total int64 // bytes
+	total int64 // bytes; 0 when not known
 	next  time.Time
 	drawn bool
 }
@@ -32,10 +32,14 @@ func (a *app) newProgress(what string, total int64) *progress {
 // show draws the line when it is time to.
 func (p *progress) show(read, spans int64) {
 	now := time.Now()
-	if p.next.IsZero() || now.Before(p.next) || p.total == 0 {
+	if p.next.IsZero() || now.Before(p.next) {
 		return
 	}
 	p.next, p.drawn = now.Add(progressInterval), true
+	if p.total == 0 {
+		fmt.Fprintf(p.app.Stderr, "\r\x1b[K%s: %s spans", p.what, timeline.FormatCount(spans))
+		return
+	}
 	fmt.Fprintf(p.app.Stderr, "\r\x1b[K%s: %d%%, %s spans", p.what, 100*min(read, p.total)/p.total, timeline.FormatCount(spans))
 }
 

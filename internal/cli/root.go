@@ -70,7 +70,7 @@ func newRoot(a *app) *cobra.Command {
 	}
 	add(groupRecord, newRun(a), newProxy(a), newServe(a), newSpan(a))
 	add(groupRead, newLs(a), newShow(a), newReport(a))
-	add(groupData, newImport(a), newForward(a), newRm(a))
+	add(groupData, newExport(a), newImport(a), newForward(a), newRm(a))
 	add(groupHelp, newDoctor(a), newDemo(a), newDemoProcess(a), newVersion(a), newMan(a), newEnvironmentTopic())
 	finishTree(root)
 	fitHelp(root, a.helpWidth())

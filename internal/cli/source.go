@@ -286,14 +286,25 @@ func findTrace(ctx context.Context, db *store.Store, ref string) (id otlp.TraceI
 // loadFile reads a file of spans without the store; damaged parts are the source's problems.
 func (a *app) loadFile(path string) (*source, error) {
 	src := &source{}
+	var heads []fileHead
+	file := traceFile{
+		request: func(body []byte, _ otlp.Summary) error {
+			spans, err := otlp.Decode(body)
+			src.spans = append(src.spans, spans...)
+			return err
+		},
+		head: func(h fileHead) error {
+			heads = append(heads, h)
+			return nil
+		},
+	}
 	var err error
-	src.title, src.problems, err = a.readFile(path, func(body []byte) error {
-		spans, err := otlp.Decode(body)
-		src.spans = append(src.spans, spans...)
-		return err
-	})
-	if err != nil {
+	if src.title, err = a.readTraceFile(path, &file); err != nil {
 		return nil, err
+	}
+	src.problems = file.problems
+	if len(heads) == 1 {
+		src.run, src.tree, src.title = &heads[0].run, heads[0].processes, runTitle(heads[0].run)
 	}
 	if len(src.spans) == 0 {
 		_ = a.warn(path, src.problems) // they say why
@@ -311,26 +322,32 @@ func noSpans(verb, path string) error {
 // could not be read.
 func (a *app) readFile(path string, request func(body []byte) error) (title string, problems []fileProblem, err error) {
 	file := traceFile{request: func(body []byte, _ otlp.Summary) error { return request(body) }}
+	title, err = a.readTraceFile(path, &file)
+	return title, file.problems, err
+}
+
+// readTraceFile reads the file at path, - for standard input, or the folder of journals, and returns its title.
+func (a *app) readTraceFile(path string, file *traceFile) (title string, err error) {
 	if hasJournals(path) {
 		if err := file.readJournals(path); err != nil {
-			return "", nil, fmt.Errorf("read %s: %w", path, err)
+			return "", fmt.Errorf("read %s: %w", path, err)
 		}
-		return filepath.Base(path), file.problems, nil
+		return filepath.Base(path), nil
 	}
 	var in io.Reader = a.Stdin
 	title = "standard input"
 	if path != "-" {
 		f, err := os.Open(path)
 		if err != nil {
-			return "", nil, err
+			return "", err
 		}
 		defer f.Close()
 		in, title = f, filepath.Base(path)
 	}
 	if err := file.read(in); err != nil {
-		return "", nil, fmt.Errorf("read %s: %w", path, err)
+		return "", fmt.Errorf("read %s: %w", path, err)
 	}
-	return title, file.problems, nil
+	return title, nil
 }
 
 // timelineOptions are what the run tells about its spans' places.

@@ -105,3 +105,15 @@ func nameOfScope(scoped []byte) (name []byte) {
 	})
 	return name
 }
+
+// OnlyTrace returns a copy of a request that Scan has walked, with the spans of one trace only.
+func OnlyTrace(body []byte, id TraceID) []byte {
+	return filter(body, func(_, span []byte) (keep bool) {
+		fields(span, func(f field) {
+			if f.is(spanTraceID, protowire.BytesType) {
+				keep = string(f.val) == string(id[:])
+			}
+		})
+		return keep
+	})
+}

@@ -28,7 +28,7 @@ func (s *Store) PutProcesses(ctx context.Context, run string, processes []Proces
 	err := s.change(func(c *conn) error {
 		return c.transaction(func() error {
 			for i := range processes {
-				process := processes[i].scrubbed(s.opts.Redact)
+				process := processes[i].Scrubbed(s.opts.Redact)
 				facts, err := json.Marshal(&process)
 				if err != nil {
 					return err

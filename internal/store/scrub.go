@@ -14,8 +14,8 @@ func (r *Run) scrub() {
 	r.Name, r.Command = redact.String(r.Name), redact.Args(r.Command)
 }
 
-// scrubbed returns a copy. What spans brought along stays as it is in them.
-func (p *Process) scrubbed(spansToo bool) Process {
+// Scrubbed returns a copy of p without secrets. What its spans brought along is only looked at with spansToo.
+func (p *Process) Scrubbed(spansToo bool) Process {
 	c := *p
 	c.Program, c.Args = redact.String(p.Program), redact.Args(p.Args)
 	if spansToo {
