@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/maphash"
@@ -82,10 +81,12 @@ func (a *app) strayRuns(known []store.Run) (strays []store.Run) {
 			if info, err := os.Lstat(folder); err != nil || !info.IsDir() || !isOurs(info) {
 				continue
 			}
-			text, err := journal.About(folder)
-			var about journalsAbout
-			if err == nil && json.Unmarshal(text, &about) == nil && about.Store == path && about.Run.Journal == folder {
-				strays = append(strays, about.Run)
+			about, err := journal.About(folder)
+			if err != nil {
+				continue
+			}
+			if wanted, run, ok := decodeAbout(about); ok && wanted == path && run.Journal == folder {
+				strays = append(strays, run)
 			}
 		}
 	}

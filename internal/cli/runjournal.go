@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"time"
@@ -34,7 +33,7 @@ func (r *localRun) openJournals() {
 		if err != nil {
 			continue
 		}
-		tail, err := journal.OpenTail(dir, r.aboutJournals(dir))
+		tail, err := journal.OpenTail(dir, encodeAbout(r.wantedStore(), r.newRecord(time.Now(), dir)))
 		if err != nil {
 			_ = os.RemoveAll(dir)
 			continue
@@ -43,17 +42,6 @@ func (r *localRun) openJournals() {
 		r.journals = &runJournals{dir: dir, tail: tail, stop: make(chan struct{})}
 		return
 	}
-}
-
-// journalsAbout says in a folder of journals whose they are, should nothing of the run get into the store.
-type journalsAbout struct {
-	Store string // where the user wanted it
-	Run   store.Run
-}
-
-func (r *localRun) aboutJournals(dir string) []byte {
-	b, _ := json.Marshal(journalsAbout{Store: r.wantedStore(), Run: r.newRecord(time.Now(), dir)}) // never fails
-	return b
 }
 
 // wantedStore is the path of the store that the user wants.
