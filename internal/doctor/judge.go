@@ -216,4 +216,3 @@ func partialSuccess(protocol string, body []byte) (rejected int64, message strin
 	}
 	return rejected, message
 }
-

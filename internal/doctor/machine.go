@@ -170,4 +170,3 @@ func (d *examination) examinePort(ctx context.Context, port string) {
 	}
 	d.add(Machine, "port-"+port, Info, fmt.Sprintf("port %s of this machine is taken by %s", port, shown(who)), "")
 }
-

@@ -214,7 +214,9 @@ func part(ctx context.Context, parts int) (context.Context, context.CancelFunc) 
 	return context.WithTimeout(ctx, time.Until(deadline)/time.Duration(parts))
 }
 
-func roundTrip(began time.Time) string { return time.Since(began).Round(10 * time.Microsecond).String() }
+func roundTrip(began time.Time) string {
+	return time.Since(began).Round(10 * time.Microsecond).String()
+}
 
 func isTimeout(err error) bool {
 	var n net.Error

@@ -193,7 +193,9 @@ func ofTransport(code codes.Code, message string) bool {
 	switch code {
 	case codes.DeadlineExceeded, codes.Canceled:
 		return true
-	case codes.Unavailable, codes.Internal, codes.Unknown:
+	case codes.Unavailable:
+		return true // a server's own has at least a content type, and is not asked about here
+	case codes.Internal, codes.Unknown:
 		for _, word := range []string{"connection", "transport", "stream", "EOF", "http2", "preface", "dial", "name resolver"} {
 			if strings.Contains(message, word) {
 				return true

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// soon is how long before its end a certificate is warned of.
+// soon is how long before its end a certificate is warned of; one that is made for a short time, when a fifth of that is left.
 const soon = 14 * 24 * time.Hour
 
 // handshake sets TLS up, and explains why that fails.
@@ -22,7 +22,7 @@ func (d *examination) handshake(ctx context.Context, p *prober) bool {
 	state, err := p.shake(limited, config)
 	if err == nil {
 		leaf := state.PeerCertificates[0]
-		if left := time.Until(leaf.NotAfter); left < soon {
+		if left := time.Until(leaf.NotAfter); left < min(soon, leaf.NotAfter.Sub(leaf.NotBefore)/5) {
 			d.add(Network, "certificate-ends-soon", Warning, "the server's certificate ends on "+day(leaf.NotAfter), "renew it")
 		}
 		d.add(Network, "tls", OK, fmt.Sprintf("%s, certificate of %s, good until %s", tls.VersionName(state.Version),

@@ -36,7 +36,9 @@ func TestInspect(t *testing.T) {
 	}
 	for _, damage := range []func(){
 		func() { clear(b[4096:]) }, // the header stands
-		func() { b = []byte("not a database at all, but longer than a header, which is a hundred bytes of text that SQLite reads first") },
+		func() {
+			b = []byte("not a database at all, but longer than a header, which is a hundred bytes of text that SQLite reads first")
+		},
 	} {
 		damage()
 		if err := os.WriteFile(path, b, 0o600); err != nil {
