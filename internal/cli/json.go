@@ -279,10 +279,10 @@ func (a *app) writeJSON(v any) error {
 // writeShowJSON writes the spans one by one: there may be a million.
 func writeShowJSON(out *bufio.Writer, src *source, t *timeline.Timeline) error {
 	head := struct {
-		Version   int           `json:"version"`
-		Run       *jsonRun      `json:"run,omitempty"`
-		Start     string        `json:"start"`
-		End       string        `json:"end"`
+		Version int      `json:"version"`
+		Run     *jsonRun `json:"run,omitempty"`
+		Start   string   `json:"start"`
+		End     string   `json:"end"`
 		jsonTree
 		Processes []jsonProcess `json:"processes"`
 	}{jsonVersion, src.runJSON(), jsonUnix(t.Start), jsonUnix(t.End), treeJSON(src), processesJSON(t, src.tree)}

@@ -59,7 +59,7 @@ func unixOf(t time.Time) int64 {
 // programOf is a program's name without its folder: as it was called, else as the kernel has it.
 func programOf(p *store.Process) string {
 	if len(p.Args) == 0 || p.Args[0] == "" {
-		return cmp.Or(p.Program, "unknown")
+		return cmp.Or(p.Program, "unknown program")
 	}
 	return commandspan.BaseName(strings.TrimPrefix(p.Args[0], "-")) // a login shell's has that
 }

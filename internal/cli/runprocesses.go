@@ -17,6 +17,7 @@ import (
 	"forkspan.dev/forkspan/internal/proctree"
 	"forkspan.dev/forkspan/internal/receive"
 	"forkspan.dev/forkspan/internal/store"
+	"forkspan.dev/forkspan/internal/supervise"
 	"forkspan.dev/forkspan/internal/timeline"
 )
 
@@ -159,7 +160,9 @@ func (t *processTree) follow(pid int) { t.watcher.Follow(pid) }
 
 // facts returns what is known of all processes, as it may be stored. complete tells that no span will come any more.
 func (t *processTree) facts(complete bool) []store.Process {
-	list := t.book.Join(t.watcher.Processes(), complete)
+	processes := t.watcher.Processes()
+	forgetInherited(processes)
+	list := t.book.Join(processes, complete)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for i := range list {
@@ -169,6 +172,19 @@ func (t *processTree) facts(complete bool) []store.Process {
 		list[i].Program = strings.ToValidUTF8(list[i].Program, "\uFFFD")
 	}
 	return list
+}
+
+// forgetInherited takes the program off processes that executed one of which nothing could be read before they ended: what is
+// there is their parent's.
+func forgetInherited(processes []proctree.Process) {
+	programs := make(map[proctree.ID]string, len(processes))
+	for i := range processes {
+		p := &processes[i]
+		programs[p.ID] = p.Program
+		if parent, ok := programs[p.Parent]; ok && len(p.Args) == 0 && !p.Execed.IsZero() && p.Program == parent {
+			p.Program = ""
+		}
+	}
 }
 
 // mostScrubbed bounds the command lines that are remembered. A build starts one program thousands of times.
@@ -303,6 +319,23 @@ func (r *localRun) treeLines() []string {
 		lines = append(lines, line)
 	}
 	return lines
+}
+
+// describe returns how a process is called that outlives the command, and what else is known of it.
+func (t *processTree) describe(d supervise.Descendant) (name, facts string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i := range slices.Backward(t.settled) {
+		p := &t.settled[i]
+		if p.PID != d.PID || !p.Ended.IsZero() {
+			continue
+		}
+		if p.Spans > 0 {
+			facts = ", " + counted(int(p.Spans), "span", "spans")
+		}
+		return commandOf(p, longestCommand), facts
+	}
+	return d.Name, ""
 }
 
 // coverageLine says which processes may be missing; empty when that is none, or not many.

@@ -43,7 +43,7 @@ func (r *localRun) report(how string, left []supervise.Descendant) {
 		fmt.Fprintln(r.Stderr, "forkspan: "+line)
 	}
 	if len(left) > 0 {
-		fmt.Fprintln(r.Stderr, "forkspan: still running: "+descendants(left))
+		fmt.Fprintln(r.Stderr, "forkspan: still running: "+descendants(left, r.tree.describe))
 	}
 	_, lines, terminal := terminalSize(r.Stderr)
 	if r.drawn || !terminal && r.flags.summary == "" {
@@ -118,7 +118,7 @@ func dropped(reasons map[string]int64) string {
 }
 
 // descendants lists processes, the first few by name.
-func descendants(list []supervise.Descendant) string {
+func descendants(list []supervise.Descendant, describe func(supervise.Descendant) (name, facts string)) string {
 	const most = 8
 	var names []string
 	for i, d := range list {
@@ -126,7 +126,8 @@ func descendants(list []supervise.Descendant) string {
 			names = append(names, fmt.Sprintf("and %d more", len(list)-most))
 			break
 		}
-		names = append(names, timeline.Clean(d.Name)+" (pid "+strconv.Itoa(d.PID)+")")
+		name, facts := describe(d)
+		names = append(names, timeline.Clean(name)+" (pid "+strconv.Itoa(d.PID)+facts+")")
 	}
 	return strings.Join(names, ", ")
 }

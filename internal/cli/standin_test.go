@@ -58,7 +58,7 @@ func commands() map[string]func() {
 }
 
 // newProvider returns a provider that exports each span at once.
-func newProvider(protocol string) (*sdktrace.TracerProvider, error) {
+func newProvider(protocol string, opts ...sdktrace.TracerProviderOption) (*sdktrace.TracerProvider, error) {
 	var exporter sdktrace.SpanExporter
 	var err error
 	if protocol == "grpc" {
@@ -66,7 +66,7 @@ func newProvider(protocol string) (*sdktrace.TracerProvider, error) {
 	} else {
 		exporter, err = otlptracehttp.New(context.Background())
 	}
-	return sdktrace.NewTracerProvider(sdktrace.WithSyncer(exporter)), err
+	return sdktrace.NewTracerProvider(append(opts, sdktrace.WithSyncer(exporter))...), err
 }
 
 // sendSpan exports a span below the environment's.
