@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -74,8 +76,15 @@ func (a *app) rm(ctx context.Context, refs []string, olderThan age) error {
 		if err != nil {
 			return err
 		}
+		unsent, err := db.UnsentOf(ctx, run.ID)
+		if err != nil {
+			return err
+		}
 		if err := db.Remove(ctx, run.ID); err != nil {
 			return err
+		}
+		for _, target := range slices.Sorted(maps.Keys(unsent)) {
+			a.note(counted(int(unsent[target]), "span", "spans") + " of it had not been sent to " + target)
 		}
 		_, err = fmt.Fprintf(a.Stdout, "removed run %s: %s, %s\n", short[run.ID], commandLine(run),
 			counted(spans, "span", "spans"))

@@ -27,6 +27,7 @@ type loop struct {
 	letters []*letter
 	queue   []*part
 	flying  int
+	usual   time.Duration // to an answer, lately
 	results chan result
 
 	deadRead int64 // id of the last dead letter that was read; see revive
@@ -65,6 +66,7 @@ type result struct {
 	answer answer
 	err    error
 	slow   bool // there was no answer in time
+	took   time.Duration
 }
 
 func newLoop(f *Forwarder, b *Backend, t transport) *loop {
@@ -205,12 +207,21 @@ func (l *loop) revive(ctx context.Context) {
 	}
 }
 
-// dispatch sends what may be sent: one part at a time while the backend fails.
-func (l *loop) dispatch(ctx context.Context) {
-	limit := senders
+// distant is the time to a backend's answer, for each request that is sent before the answer to another has come.
+const distant = 20 * time.Millisecond
+
+// limit is how many parts may be under way at once: what is under way when we are killed is sent twice. It is one while the
+// backend fails or is near, more for one that is far away.
+func (l *loop) limit() int {
 	if l.failures > 0 || l.refusals > 0 {
-		limit = 1
+		return 1
 	}
+	return min(senders, 1+int(l.usual/distant))
+}
+
+// dispatch sends what may be sent.
+func (l *loop) dispatch(ctx context.Context) {
+	limit := l.limit()
 	if l.access || time.Now().Before(l.pause) {
 		return
 	}
@@ -223,8 +234,9 @@ func (l *loop) dispatch(ctx context.Context) {
 		go func() {
 			try, cancel := context.WithTimeout(ctx, timeout)
 			defer cancel()
+			began := time.Now()
 			a, err := l.transport.send(try, p.body)
-			l.results <- result{p, a, err, err != nil && try.Err() != nil && ctx.Err() == nil}
+			l.results <- result{p, a, err, err != nil && try.Err() != nil && ctx.Err() == nil, time.Since(began)}
 		}()
 	}
 }
@@ -233,6 +245,7 @@ func (l *loop) dispatch(ctx context.Context) {
 func (l *loop) take(ctx context.Context, r result) {
 	p := r.part
 	if r.err == nil {
+		l.usual += (r.took - l.usual) / 8
 		l.delivered(p, r.answer)
 		return
 	}

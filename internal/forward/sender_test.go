@@ -14,7 +14,6 @@ import (
 
 	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	trace "go.opentelemetry.io/proto/otlp/trace/v1"
-	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
@@ -24,8 +23,6 @@ import (
 
 	"forkspan.dev/forkspan/internal/endpoint"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // request returns a request with n spans.
 func request(t *testing.T, n int) []byte {

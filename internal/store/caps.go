@@ -74,6 +74,10 @@ func (s *Store) EnforceCaps(ctx context.Context) error {
 
 // enforceCaps removes what is too old, and the oldest while the store is too large.
 func (s *Store) enforceCaps(ctx context.Context) error {
+	before, err := s.removedUnsent()
+	if err != nil {
+		return err
+	}
 	removed, err := s.enforceAge(ctx)
 	if err != nil {
 		return err
@@ -81,6 +85,12 @@ func (s *Store) enforceCaps(ctx context.Context) error {
 	shrunk, err := s.enforceSize(ctx)
 	if err != nil {
 		return err
+	}
+	if removed || shrunk {
+		after, err := s.removedUnsent()
+		if err == nil && after > before {
+			s.notify(fmt.Sprintf("%d requests of what was removed had not been sent to a backend", after-before))
+		}
 	}
 	file := int64(0)
 	err = s.read(func(c *conn) (err error) {

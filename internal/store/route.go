@@ -198,13 +198,55 @@ func (s *Store) Settle(ctx context.Context, route int64, done *Settlement) error
 					return err
 				}
 			}
-			return nil
+			if len(done.Dead) == 0 {
+				return nil
+			}
+			return s.boundDead(c)
 		})
 	})
 	if err != nil {
 		return explain("store what was forwarded", err)
 	}
 	return nil
+}
+
+// deadShare is the part of the size cap that dead letters may take. Mostly their spans are in the store a second time.
+const deadShare = 8
+
+// boundDead removes the oldest dead letters where there are too many; their route counts them as removed requests.
+func (s *Store) boundDead(c *conn) error {
+	for {
+		size, err := c.integer("SELECT sum(length(body)) FROM forward_dead")
+		if err != nil || size <= s.opts.MaxBytes/deadShare {
+			return err
+		}
+		const count = `UPDATE forward_route SET removed = removed + 1
+			WHERE id = (SELECT route FROM forward_dead ORDER BY id LIMIT 1)`
+		if _, _, err := c.exec(count); err != nil {
+			return err
+		}
+		if _, _, err := c.exec("DELETE FROM forward_dead WHERE id = (SELECT min(id) FROM forward_dead)"); err != nil {
+			return err
+		}
+	}
+}
+
+// UnsentOf counts the spans of a run that have not been sent, by the address of the target; nil when there are none.
+func (s *Store) UnsentOf(ctx context.Context, run string) (unsent map[string]int64, err error) {
+	routes, err := s.routes(ctx, "WHERE r.run = ?", run)
+	for _, r := range routes {
+		_, spans, err := s.Unsent(ctx, r)
+		if err != nil {
+			return nil, err
+		}
+		if spans > 0 {
+			if unsent == nil {
+				unsent = make(map[string]int64)
+			}
+			unsent[r.Target.Address] += spans
+		}
+	}
+	return unsent, err
 }
 
 // DeadLetters returns the dead letters of a route, the oldest first, after the one with id after: as many as have about
@@ -326,4 +368,13 @@ func (s *Store) Back(ctx context.Context, run string, last int64, n int) (after 
 		return 0, explain("read requests", err)
 	}
 	return max(0, after-1), nil
+}
+
+// removedUnsent counts the requests that were removed before they were sent.
+func (s *Store) removedUnsent() (requests int64, err error) {
+	err = s.change(func(c *conn) (err error) {
+		requests, err = c.integer("SELECT sum(removed) FROM forward_route")
+		return err
+	})
+	return requests, err
 }
