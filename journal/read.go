@@ -36,7 +36,7 @@ type Journal struct {
 // is an error beside the journal, which has the spans of the others. No folder is no journals.
 func All(dir string) iter.Seq2[*Journal, error] {
 	return func(yield func(*Journal, error) bool) {
-		writers, err := survey(dir, nil)
+		writers, err := survey(dir, self(), nil)
 		if err != nil {
 			yield(nil, fmt.Errorf("read journals: %w", err))
 			return
@@ -60,16 +60,15 @@ type writerFiles struct {
 
 // survey finds the writers in dir. known are the identities of writers by their names, as far as they are known. Whether a
 // writer lives is found out before its files are listed for good: after its death nothing is added.
-func survey(dir string, known map[string]identity) ([]writerFiles, error) {
+func survey(dir string, here identity, known map[string]identity) ([]writerFiles, error) {
 	writers, err := list(dir)
 	if err != nil {
 		return nil, err
 	}
-	here := self()
 	dead := map[string]bool{}
 	for i := range writers {
 		w := &writers[i]
-		w.identify(known)
+		w.identify(here, known)
 		if !w.alive(here, func() bool { return slices.ContainsFunc(w.paths, isLocked) }) {
 			dead[w.name] = true
 		}
@@ -82,7 +81,7 @@ func survey(dir string, known map[string]identity) ([]writerFiles, error) {
 	for i := range writers {
 		w := &writers[i]
 		if len(dead) > 0 {
-			w.identify(known)
+			w.identify(here, known)
 		}
 		w.dead = dead[w.name]
 		w.local = w.namespace == here.namespace && w.boot == here.boot
@@ -91,7 +90,7 @@ func survey(dir string, known map[string]identity) ([]writerFiles, error) {
 }
 
 // identify finds out about the writer from what is known, from the first header that can be read, else from the pid.
-func (w *writerFiles) identify(known map[string]identity) {
+func (w *writerFiles) identify(here identity, known map[string]identity) {
 	id, ok := known[w.name]
 	for i := 0; i < len(w.paths) && !ok; i++ {
 		var h header
@@ -100,7 +99,7 @@ func (w *writerFiles) identify(known map[string]identity) {
 		}
 	}
 	if !ok {
-		id = self()
+		id = here
 		id.pid, id.start = uint32(pidOf(w.name)), 0
 	}
 	w.identity = id

@@ -21,6 +21,7 @@ type Tail struct {
 	Patience time.Duration
 
 	dir      string
+	here     identity
 	segments map[string]*tailed       // by path
 	writers  map[string]*tailedWriter // by name
 	known    map[string]identity      // of the writers, by name
@@ -31,7 +32,8 @@ type Tail struct {
 // tailed is how far a segment has been read.
 type tailed struct {
 	sequence uint32
-	next     int64 // where the next record begins
+	phase    uint32 // before the last look at its records
+	next     int64  // where the next record begins
 	contexts map[uint32]*origin
 	complete bool // all of it was read, and no more comes
 	consumed bool // and its writer was told
@@ -45,14 +47,17 @@ type tailedWriter struct {
 
 // NewTail returns a Tail of the folder dir, which need not be there yet.
 func NewTail(dir string) *Tail {
-	return &Tail{dir: dir, segments: map[string]*tailed{}, writers: map[string]*tailedWriter{}, known: map[string]identity{}}
+	return &Tail{
+		dir: dir, here: self(),
+		segments: map[string]*tailed{}, writers: map[string]*tailedWriter{}, known: map[string]identity{},
+	}
 }
 
 // Poll returns what was added since the last call: spans that have ended since, as finished ones, and spans that have started
 // since and not ended, as unfinished ones. There is a Journal for each process that has added something, and each time for each
 // that is dead: nothing will follow, so that its journal can be removed.
 func (t *Tail) Poll() ([]*Journal, error) {
-	found, err := survey(t.dir, t.known)
+	found, err := survey(t.dir, t.here, t.known)
 	if err != nil {
 		return nil, fmt.Errorf("follow journals: %w", err)
 	}
@@ -88,12 +93,22 @@ func (t *Tail) poll(w *writerFiles, state *tailedWriter, seen map[string]*tailed
 	type part struct {
 		*tailed
 		path string
+		file *os.File // nil when all of it was read
 	}
 	var parts []part
+	var errs []error
 	dead := w.dead
 	for _, path := range w.paths {
-		h, ok := readHeader(path)
+		f, err := os.Open(path)
+		if err != nil {
+			if !errors.Is(err, fs.ErrNotExist) { // a live writer removes segments
+				errs = append(errs, err)
+			}
+			continue
+		}
+		h, ok := headerOf(f)
 		if !ok || h.sequence == 0 {
+			_ = f.Close()
 			continue
 		}
 		dead = dead || h.phase == phaseClosed
@@ -101,22 +116,29 @@ func (t *Tail) poll(w *writerFiles, state *tailedWriter, seen map[string]*tailed
 		if s == nil || s.sequence != h.sequence {
 			s = &tailed{sequence: h.sequence, next: headerSize, contexts: map[uint32]*origin{}}
 		}
+		s.phase = h.phase
 		seen[path] = s
-		parts = append(parts, part{s, path})
+		if s.complete {
+			_ = f.Close()
+			f = nil
+		}
+		parts = append(parts, part{s, path, f})
 	}
 	slices.SortFunc(parts, func(a, b part) int { return cmp.Compare(a.sequence, b.sequence) })
-	var errs []error
 	hurry := dead
 	for _, p := range parts {
-		before := p.complete
-		broken, err := p.read(p.path, &state.merger)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if p.file == nil {
+			continue
+		}
+		broken, err := p.read(p.file, &state.merger)
+		_ = p.file.Close()
+		if err != nil {
 			errs = append(errs, err)
 		}
 		if broken && (dead || p.complete) && !slices.Contains(state.bad, p.path) { // else it may only not be there yet
 			state.bad = append(state.bad, p.path)
 		}
-		hurry = hurry || p.complete && !before
+		hurry = hurry || p.complete
 	}
 	j := w.journal()
 	limit := now - t.Patience.Nanoseconds()
@@ -156,20 +178,8 @@ func (m *merger) takeAged(now, limit int64) (finished, unfinished []span) {
 // chunkSize is how much of a segment is read at once. Records may be larger.
 const chunkSize = 64 << 10
 
-// read takes the records that were added to the segment at path.
-func (s *tailed) read(path string, m *merger) (broken bool, err error) {
-	if s.complete {
-		return false, nil
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return false, err
-	}
-	defer f.Close()
-	before, ok := headerOf(f)
-	if !ok || before.sequence != s.sequence {
-		return false, nil
-	}
+// read takes the records that were added to the segment.
+func (s *tailed) read(f *os.File, m *merger) (broken bool, err error) {
 	for size := chunkSize; ; {
 		var head [recordHead]byte
 		n, err := f.ReadAt(head[:], s.next)
@@ -195,7 +205,7 @@ func (s *tailed) read(path string, m *merger) (broken bool, err error) {
 		}
 		size = min(2*size, 16*chunkSize)
 	}
-	s.complete = before.phase != phaseOpen
+	s.complete = s.phase != phaseOpen
 	return broken, nil
 }
 

@@ -230,7 +230,11 @@ func (r *localRun) closeJournals() {
 		j.failed = true
 	}
 	j.tail.Patience = 0
-	r.takeJournals()
+	for range 3 { // a writer that ended just now may have begun a file meanwhile
+		if r.takeJournals() == 0 {
+			break
+		}
+	}
 	gone, err := j.tail.Close(!j.failed)
 	if err != nil {
 		r.note("%v", err)
