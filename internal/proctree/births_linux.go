@@ -1,6 +1,7 @@
 package proctree
 
 import (
+	"maps"
 	"os"
 	"slices"
 	"time"
@@ -54,6 +55,10 @@ func (w *Watcher) lookForBirths(c clocks) {
 			w.scan(c)
 		} else {
 			w.probe(pids, before, c)
+		}
+	default: // it may be another's by now: whoever restores processes sets their pids
+		if n := w.tree.byPID[last]; n != nil && !n.alive() {
+			w.probe([]int{last}, before, c)
 		}
 	}
 	b.last = last
@@ -170,7 +175,7 @@ func (w *Watcher) classify(found map[int]stat, c clocks) []*node {
 		}
 		parent := resolve(s.parent)
 		switch {
-		case parent != nil && parent.Start <= s.start, w.isOrphan(s), w.inGroup(s):
+		case parent != nil && parent.Start <= s.start, w.isOrphan(s), madeBy(resolve(s.session), s), madeBy(resolve(s.group), s):
 			if process, _ := w.proc.status(pid); process != pid {
 				break // a thread, or it is gone
 			}
@@ -185,21 +190,16 @@ func (w *Watcher) classify(found map[int]stat, c clocks) []*node {
 		w.tree.drop(pid) // another has the pid now
 		return nil
 	}
-	for pid := range found {
+	for _, pid := range slices.Sorted(maps.Keys(found)) {
 		resolve(pid)
 	}
 	return fresh
 }
 
-// inGroup tells whether a process is in a session or process group that a process of the tree has made: one whose parent
-// has ended and that another than we have adopted.
-func (w *Watcher) inGroup(s stat) bool {
-	for _, leader := range []int{s.session, s.group} {
-		if n := w.tree.byPID[leader]; n != nil && leader != 0 && n.Start <= s.start && s.pid != os.Getpid() {
-			return true
-		}
-	}
-	return false
+// madeBy tells whether a process is in a session or process group that a process of the tree leads, nil for one that is
+// not: so is one whose parent has ended and that another than we have adopted.
+func madeBy(leader *node, s stat) bool {
+	return leader != nil && leader.Start <= s.start && s.pid != os.Getpid()
 }
 
 // adopt takes in a process that was found.

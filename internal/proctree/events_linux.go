@@ -18,19 +18,31 @@ func (w *Watcher) drain() (more bool) {
 			c = readClocks()
 		}
 		e, err := w.connector.receive()
-		if err != nil && err != errDropped {
-			return false // EAGAIN: that was all
+		if err != nil && err != errDropped { // EAGAIN: that was all
+			w.recover()
+			return false
 		}
 		w.mu.Lock()
 		if err != nil {
 			w.cover.Missed++
-			w.scan(c)
+			w.dropped = true
 		} else {
 			w.apply(e, c)
 		}
 		w.mu.Unlock()
 	}
 	return true
+}
+
+// recover looks for what dropped events would have told. The kernel says once that it drops, and goes on until all that it
+// holds has been read.
+func (w *Watcher) recover() {
+	if w.dropped {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.scan(readClocks())
+		w.dropped = false
+	}
 }
 
 // apply takes in one event. The caller holds w.mu.
@@ -64,7 +76,7 @@ func (w *Watcher) applyFork(e event, at time.Time, c clocks) {
 		n.forked, n.Started = true, at
 		if parent := w.tree.byPID[e.parent]; parent != nil && n != w.tree.root {
 			n.Parent = parent.ID
-			parent.parents, parent.fixed = true, true
+			parent.parents = true
 		}
 		return
 	}
@@ -73,12 +85,10 @@ func (w *Watcher) applyFork(e event, at time.Time, c clocks) {
 		w.tree.drop(e.process)
 		return
 	}
-	if parent.guessed && !parent.fixed {
-		w.look(parent, c)
-	}
 	n := w.tree.fork(parent, ID{PID: e.process, Start: start}, at)
 	n.forked = true
-	w.fresh = append(w.fresh, n)
+	w.look(n, c)
+	n.fixed = true // the name that others get must stay
 }
 
 func (w *Watcher) applyExit(n *node, e event, at time.Time) {
@@ -143,17 +153,6 @@ type lingering struct {
 	since time.Time // the first thread ended
 	next  time.Time // when to look at it
 	over  time.Time // when it was seen that no thread is left; zero when not yet
-}
-
-// lookFresh looks at those that were forked lately and have not run another program. The caller holds w.mu.
-func (w *Watcher) lookFresh(c clocks) {
-	for _, n := range w.fresh {
-		if n.guessed && n.alive() {
-			w.look(n, c)
-		}
-	}
-	clear(w.fresh)
-	w.fresh = w.fresh[:0]
 }
 
 // takeReaps takes in how children of ours ended. The caller holds w.mu.

@@ -59,7 +59,12 @@ func (w *Watcher) take(n *node, s stat, c clocks) {
 func (w *Watcher) sample(c clocks) {
 	begun := startCost()
 	for n := range w.tree.living {
-		if n.measured || !w.look(n, c) {
+		if !w.look(n, c) {
+			// The event of its end may be on its way. It is missing when it has not come by the next time.
+			if n.gone {
+				w.tree.end(n, c.wall)
+			}
+			n.gone = true
 			continue
 		}
 		if process, peak := w.proc.status(n.PID); process == n.PID {

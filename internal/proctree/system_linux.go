@@ -18,7 +18,7 @@ type system struct {
 	handles   handles
 	births    births
 	oom       oomWatch
-	fresh     []*node // forked and not looked at
+	dropped   bool    // events are missing
 	young     []*node // found lately, and may run another program soon
 	sampleAt  time.Time
 	sampled   time.Duration // the interval between samples
@@ -48,6 +48,16 @@ func (w *Watcher) prepare() {
 	if w.poller, err = newPoller(); err != nil {
 		w.cover.Unwatched = true
 	}
+}
+
+// startOf is when a process began, in ticks since boot; 0 when it is gone.
+func (w *Watcher) startOf(pid int) uint64 {
+	proc := newProcfs(w.options.proc)
+	s, err := proc.stat(pid)
+	if err != nil {
+		return 0
+	}
+	return s.start
 }
 
 // wake makes the watching goroutine look at what has changed.
@@ -184,7 +194,6 @@ func (w *Watcher) work(ready []unix.EpollEvent) {
 	defer w.mu.Unlock()
 	now := readClocks()
 	if w.connector != nil {
-		w.lookFresh(now)
 		w.checkLingering(now.wall)
 	} else if !now.wall.Before(w.births.next) {
 		w.lookForBirths(now)

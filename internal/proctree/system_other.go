@@ -16,6 +16,8 @@ func (w *Watcher) run() { <-w.stopping }
 
 func (w *Watcher) wake() {}
 
+func (w *Watcher) startOf(int) uint64 { return 0 }
+
 func (w *Watcher) coverage() Coverage { return Coverage{Unwatched: true} }
 
 func (w *Watcher) reaped(pid int, status syscall.WaitStatus, usage *syscall.Rusage) {

@@ -13,7 +13,7 @@ type node struct {
 	fixed        bool      // Start must stay as it is: others refer to it
 	listed       bool      // it is among those remembered
 	parents      bool      // it has had children in the tree
-	measured     bool      // the use is that of the whole life: samples are older
+	gone         bool      // it was not there when it was looked at last
 	readable     bool      // we may read what only the process's user may
 	reaped       bool      // its pid is free
 	forked       bool      // the event of its start has been seen
@@ -57,10 +57,10 @@ func (t *tree) init(limit int) {
 	t.byPID, t.living, t.limit = map[int]*node{}, map[*node]bool{}, limit
 }
 
-// setRoot begins the tree.
-func (t *tree) setRoot(pid int, started time.Time) {
-	t.root = t.add(Process{ID: ID{PID: pid}, Started: started})
-	t.root.guessed = true
+// setRoot begins the tree. The root has run its program before we are told of it.
+func (t *tree) setRoot(id ID, started time.Time) {
+	t.root = t.add(Process{ID: id, Started: started, Execed: started})
+	t.root.guessed = id.Start == 0
 }
 
 // add takes a new process in, which has the place of another with its pid.
@@ -95,7 +95,7 @@ func (t *tree) drop(pid int) {
 func (t *tree) fork(parent *node, id ID, started time.Time) *node {
 	p := Process{ID: id, Started: started}
 	if parent != nil {
-		parent.parents, parent.fixed = true, true
+		parent.parents = true
 		p.Parent, p.Program, p.Args = parent.ID, parent.Program, parent.Args
 	}
 	n := t.add(p)
@@ -110,7 +110,7 @@ func (t *tree) fork(parent *node, id ID, started time.Time) *node {
 // which came before, was not the process's then.
 func (t *tree) exec(n *node, at time.Time) {
 	if !n.alive() && !n.reaped {
-		n.Ended, n.Exited, n.Code, n.Signal, n.measured = time.Time{}, false, 0, 0, false
+		n.Ended, n.Exited, n.Code, n.Signal = time.Time{}, false, 0, 0
 		t.living[n] = true
 	}
 	n.lingers, n.looks = false, 0

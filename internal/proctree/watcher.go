@@ -66,8 +66,9 @@ func Watch(root int, options Options) *Watcher {
 // Follow names the root, once: the first call counts. [Watcher.Reaped] may be called before it.
 func (w *Watcher) Follow(root int) {
 	w.begin.Do(func() {
+		started, start := time.Now(), w.startOf(root)
 		w.mu.Lock()
-		w.tree.setRoot(root, time.Now())
+		w.tree.setRoot(ID{root, start}, started)
 		w.mu.Unlock()
 		close(w.begun)
 	})
