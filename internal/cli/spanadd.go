@@ -64,6 +64,9 @@ func (a *app) spanAdd(ctx context.Context, name string, f spanAddFlags) error {
 	if _, err := db.put(ctx, span); err != nil {
 		return spanFailed("add", err)
 	}
+	if span.HostPort == "" {
+		db.passOn(ctx, span, 0) // the store remembers where it goes: scripts add many
+	}
 	if _, err := fmt.Fprintln(a.Stdout, span.Traceparent()); err != nil {
 		return fmt.Errorf("write: %w", err)
 	}

@@ -139,7 +139,11 @@ func (s *spanStore) finish(ctx context.Context, span *scriptspan.Span) error {
 		return err
 	}
 	endRun(&run, span)
-	return s.PutRun(ctx, run)
+	if err := s.PutRun(ctx, run); err != nil {
+		return err
+	}
+	s.passOn(ctx, span, (&runFlags{drain: drainByPlace}).drainTime(s.Env))
+	return nil
 }
 
 // find finds the span that ref names: a traceparent or the id of a span.

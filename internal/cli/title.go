@@ -34,7 +34,7 @@ func runTitle(run store.Run) string {
 func commandLine(run store.Run) string {
 	const longest = 60
 	if len(run.Command) == 0 {
-		return run.Name
+		return timeline.Truncate(timeline.Clean(run.Name), longest)
 	}
 	words := []string{run.Name} // free text, if it is not the program's
 	if base := run.Command[0]; run.Name == base || strings.HasSuffix(base, "/"+run.Name) || strings.HasSuffix(base, `\`+run.Name) {
