@@ -89,15 +89,8 @@ func (p *process) open() error {
 // append writes a record of the span with that key.
 func (p *process) append(k kind, rec []byte, at *spanContext, key spanKey) error {
 	p.mu.Lock()
-	where, err := p.put(rec, at)
-	if err == nil && p.w.reader.stopped() { // asked when the record is there: who does not see it yet has to say so first
-		err = ErrNoReader
-	}
+	where, err := p.putRead(rec, at)
 	if err != nil {
-		if errors.Is(err, ErrNoReader) && !p.stopping {
-			p.stopping = true
-			go p.end(false) // the reader may still be at it
-		}
 		p.stats.Lost++
 		p.lastErr = err
 		p.mu.Unlock()
@@ -118,6 +111,26 @@ func (p *process) append(k kind, rec []byte, at *spanContext, key spanKey) error
 		p.wakeUp()
 	}
 	return nil
+}
+
+// putRead is put, for a reader if there has to be one.
+func (p *process) putRead(rec []byte, at *spanContext) (where place, err error) {
+	if p.ended { // and the reader's file perhaps closed
+		return where, os.ErrClosed
+	}
+	stopped := p.stopping || p.w.reader.stopped()
+	if !stopped {
+		where, err = p.put(rec, at)
+		stopped = p.w.reader.stopped() // asked again when the record is there: a reader that does not see it says so first
+	}
+	if !stopped {
+		return where, err
+	}
+	if !p.stopping {
+		p.stopping = true
+		go p.end(false) // and leave the files: the reader may still be at it
+	}
+	return where, ErrNoReader
 }
 
 // put finds room for a record and the context that it needs, and writes them.
