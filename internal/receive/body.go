@@ -27,10 +27,10 @@ const keepBytes = 2 << 20
 // firstBytes is what a buffer is made for at first, however much the sender announces.
 const firstBytes = 64 << 10
 
-// newMessage returns a message that is about to be read from the request that w answers.
-func (s *Server) newMessage(w http.ResponseWriter) *message {
+// newMessage returns a message that is about to be read; evict ends the reading when its room is needed for others.
+func (s *Server) newMessage(evict func()) *message {
 	m := messages.Get().(*message)
-	m.arrival, m.room, m.body = arrival{w: w}, &s.room, m.body[:0]
+	m.arrival, m.room, m.body = arrival{evict: evict}, &s.room, m.body[:0]
 	s.room.enter(&m.arrival)
 	return m
 }
@@ -38,7 +38,7 @@ func (s *Server) newMessage(w http.ResponseWriter) *message {
 // release gives the message back. Its body must not be used any more.
 func (m *message) release() {
 	m.room.leave(&m.arrival)
-	m.w = nil
+	m.evict = nil
 	if cap(m.body) <= keepBytes {
 		messages.Put(m)
 	}
@@ -59,11 +59,7 @@ func (m *message) read(ctx context.Context, r io.Reader, size int) error {
 	}
 	for {
 		if len(m.body) == cap(m.body) {
-			next := max(2*cap(m.body), firstBytes)
-			if next+1 >= most {
-				next = most
-			}
-			if err := m.grow(ctx, next); err != nil {
+			if err := m.grow(ctx, nextSize(cap(m.body), most)); err != nil {
 				return err
 			}
 		}
@@ -82,9 +78,39 @@ func (m *message) read(ctx context.Context, r io.Reader, size int) error {
 	}
 }
 
+// append adds a piece of a message of size bytes.
+func (m *message) append(ctx context.Context, piece []byte, size int) error {
+	if len(m.body) == 0 && m.held == 0 {
+		if err := m.room.take(ctx, &m.arrival, cap(m.body)); err != nil {
+			return err
+		}
+	}
+	for cap(m.body)-len(m.body) < len(piece) {
+		if err := m.grow(ctx, nextSize(cap(m.body), size)); err != nil {
+			return err
+		}
+	}
+	m.body = append(m.body, piece...)
+	m.received.Add(int64(len(piece)))
+	return nil
+}
+
+// nextSize is what a buffer grows to on its way to most bytes: twice its size, but never more than once beyond half of the
+// largest request, since for a while the old one is held, too.
+func nextSize(size, most int) int {
+	const half = maxRequest / 2
+	next := max(2*size, firstBytes)
+	switch {
+	case size >= half, next+1 >= most:
+		return most
+	case next > half:
+		return min(half, most)
+	}
+	return next
+}
+
 // grow makes the buffer larger.
 func (m *message) grow(ctx context.Context, size int) error {
-	size = max(size, len(m.body)+1)
 	old := cap(m.body)
 	if err := m.room.take(ctx, &m.arrival, size); err != nil {
 		return err

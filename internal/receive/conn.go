@@ -2,51 +2,65 @@ package receive
 
 import (
 	"context"
+	"errors"
+	"io"
 	"net"
 	"sync"
-	"sync/atomic"
+	"syscall"
+	"time"
 )
 
-// listener admits connections to a server.
-type listener struct {
-	net.Listener
-	server *Server
-}
+// http2Preface starts every HTTP/2 connection without TLS (RFC 9113, section 3.4). No method of HTTP/1 starts like it, so its
+// first bytes are enough.
+const http2Preface = "PRI"
 
-// Accept implements [net.Listener].
-func (l listener) Accept() (net.Conn, error) {
-	for {
-		raw, err := l.Listener.Accept()
-		if err != nil {
-			return nil, err
-		}
-		if !l.server.admits(raw) {
-			l.server.strangers.Add(1)
-			raw.Close()
-			continue
-		}
-		if c := l.server.addConn(raw); c != nil {
-			return c, nil
-		}
-		raw.Close()
-	}
-}
-
-// conn is a connection of a server.
+// conn is an accepted connection whose first bytes have been looked at.
 type conn struct {
 	net.Conn
 	server *Server
-	begun  atomic.Bool // something has arrived
 	once   sync.Once
+
+	mu       sync.Mutex // guards greeting
+	greeting bool       // the first bytes have not arrived
+
+	head  []byte // bytes read and not yet returned by Read
+	array [len(http2Preface)]byte
+}
+
+// isHTTP2 waits for the first bytes and reports whether they start the preface of HTTP/2. A connection that sends too few in
+// helloTimeout is closed.
+func (c *conn) isHTTP2() bool {
+	_ = c.SetReadDeadline(time.Now().Add(helloTimeout))
+	n, err := io.ReadFull(c.Conn, c.array[:])
+	c.head = c.array[:n]
+	c.mu.Lock()
+	c.greeting = false
+	c.mu.Unlock()
+	if err == nil {
+		_ = c.SetReadDeadline(time.Time{})
+	} else {
+		c.Close()
+	}
+	return string(c.head) == http2Preface
+}
+
+// stopGreeting ends a wait for the first bytes.
+func (c *conn) stopGreeting() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.greeting {
+		_ = c.SetReadDeadline(time.Unix(1, 0))
+	}
 }
 
 // Read implements [net.Conn].
 func (c *conn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	if n > 0 && !c.begun.Load() {
-		c.begun.Store(true)
+	if len(c.head) > 0 {
+		n := copy(p, c.head)
+		c.head = c.head[n:]
+		return n, nil
 	}
-	return n, err
+	return c.Conn.Read(p)
 }
 
 // Close implements [net.Conn].
@@ -57,7 +71,7 @@ func (c *conn) Close() error {
 
 // addConn counts a new connection; nil when there are too many or the server is shutting down.
 func (s *Server) addConn(raw net.Conn) *conn {
-	c := &conn{Conn: raw, server: s}
+	c := &conn{Conn: raw, server: s, greeting: true}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed || len(s.conns) >= maxConnections {
@@ -73,21 +87,72 @@ func (s *Server) removeConn(c *conn) {
 	delete(s.conns, c)
 }
 
-// closeSilent closes the connections on which nothing has arrived.
-func (s *Server) closeSilent() {
+// addListener reports whether the server still accepts connections.
+func (s *Server) addListener(l net.Listener) bool {
 	s.mu.Lock()
-	s.closed = true
-	var silent []*conn
-	for c := range s.conns {
-		if !c.begun.Load() {
-			silent = append(silent, c)
-		}
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.listeners[l] = struct{}{}
 	}
-	s.mu.Unlock()
-	for _, c := range silent {
+	return !s.closed
+}
+
+func (s *Server) removeListener(l net.Listener) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.listeners, l)
+}
+
+func (s *Server) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
+}
+
+// outOfDescriptors reports whether err says that the process or the system has no file descriptor left, which passes.
+func outOfDescriptors(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ECONNABORTED)
+}
+
+// queue is a listener whose connections were accepted elsewhere.
+type queue struct {
+	addr  net.Addr
+	conns chan net.Conn
+	done  chan struct{} // closed by Close
+	once  sync.Once
+}
+
+func newQueue(addr net.Addr) *queue {
+	return &queue{addr: addr, conns: make(chan net.Conn), done: make(chan struct{})}
+}
+
+// put hands c to Accept, or closes it when nobody accepts any more.
+func (q *queue) put(c net.Conn) {
+	select {
+	case q.conns <- c:
+	case <-q.done:
 		c.Close()
 	}
 }
+
+// Accept implements [net.Listener].
+func (q *queue) Accept() (net.Conn, error) {
+	select {
+	case c := <-q.conns:
+		return c, nil
+	case <-q.done:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close implements [net.Listener].
+func (q *queue) Close() error {
+	q.once.Do(func() { close(q.done) })
+	return nil
+}
+
+// Addr implements [net.Listener].
+func (q *queue) Addr() net.Addr { return q.addr }
 
 // connKey is the key of a request's connection in its context.
 type connKey struct{}

@@ -39,12 +39,12 @@ var (
 	errOrigin = &refusal{codes.PermissionDenied, "requests from web pages are refused"}
 )
 
-// authorize says whether a request's sender may send, before anything of its body is read.
-func (s *Server) authorize(r *http.Request) *refusal {
+// authorize says by the Authorization header whether a request's sender may send, before anything of its body is read.
+func (s *Server) authorize(authorization string) *refusal {
 	if s.options.Token == "" {
 		return nil
 	}
-	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	scheme, token, _ := strings.Cut(authorization, " ")
 	got, want := sha256.Sum256([]byte(strings.TrimSpace(token))), sha256.Sum256([]byte(s.options.Token))
 	if subtle.ConstantTimeCompare(got[:], want[:]) != 1 || !strings.EqualFold(scheme, "Bearer") {
 		s.unauthorized.Add(1)

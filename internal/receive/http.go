@@ -17,9 +17,9 @@ import (
 	"forkspan.dev/forkspan/internal/otlp"
 )
 
-// newHTTP returns the server for both protocols: OTLP/gRPC is HTTP/2, without TLS and from its first byte.
+// newHTTP returns the server for OTLP/HTTP, over HTTP/1.
 func (s *Server) newHTTP() *http.Server {
-	server := &http.Server{
+	return &http.Server{
 		Handler:           s.newHandler(),
 		ConnContext:       withConn,
 		ReadHeaderTimeout: helloTimeout,
@@ -28,23 +28,10 @@ func (s *Server) newHTTP() *http.Server {
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          log.New(io.Discard, "", 0), // what senders do wrong is told to them
-		Protocols:         new(http.Protocols),
-		HTTP2: &http.HTTP2Config{
-			MaxConcurrentStreams:          maxStreams,
-			MaxReadFrameSize:              16 << 10,
-			MaxReceiveBufferPerConnection: window,
-			MaxReceiveBufferPerStream:     window,
-			// A peer that has vanished is found out in a minute and a half.
-			SendPingTimeout: time.Minute,
-			PingTimeout:     30 * time.Second,
-		},
 	}
-	server.Protocols.SetHTTP1(true)
-	server.Protocols.SetUnencryptedHTTP2(true)
-	return server
 }
 
-// newHandler tells gRPC from HTTP, and refuses what comes from web pages.
+// newHandler refuses what comes from web pages.
 func (s *Server) newHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/traces", s.traces)
@@ -56,7 +43,7 @@ func (s *Server) newHandler() http.Handler {
 	}
 	for path, page := range s.options.Pages {
 		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
-			if no := s.authorize(r); no != nil && !page.Open {
+			if no := s.authorize(r.Header.Get("Authorization")); no != nil && !page.Open {
 				writeRefusal(w, "", no)
 				return
 			}
@@ -64,10 +51,6 @@ func (s *Server) newHandler() http.Handler {
 		})
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if isGRPC(r) {
-			s.serveGRPC(w, r)
-			return
-		}
 		if no := s.checkOrigin(r); no != nil {
 			writeRefusal(w, requestType(r), no)
 			return
@@ -96,7 +79,7 @@ func requestType(r *http.Request) string {
 // traces handles one export request.
 func (s *Server) traces(w http.ResponseWriter, r *http.Request) {
 	kind := requestType(r)
-	if no := s.authorize(r); no != nil {
+	if no := s.authorize(r.Header.Get("Authorization")); no != nil {
 		writeRefusal(w, kind, no)
 		return
 	}
@@ -127,7 +110,7 @@ func (s *Server) traces(w http.ResponseWriter, r *http.Request) {
 // otherHTTP handles an export request for another signal.
 func (s *Server) otherHTTP(w http.ResponseWriter, r *http.Request, signal string) {
 	kind := requestType(r)
-	if no := s.authorize(r); no != nil {
+	if no := s.authorize(r.Header.Get("Authorization")); no != nil {
 		writeRefusal(w, kind, no)
 		return
 	}
@@ -163,7 +146,7 @@ func (s *Server) withBody(w http.ResponseWriter, r *http.Request, kind string, u
 		discard(r)
 		return errTooLarge
 	}
-	m := s.newMessage(w)
+	m := s.newMessage(func() { _ = http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0)) })
 	defer m.release()
 	if no := m.readHTTP(w, r); no != nil {
 		if no == errTooLarge {

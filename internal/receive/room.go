@@ -3,7 +3,6 @@ package receive
 import (
 	"context"
 	"errors"
-	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,7 +31,7 @@ type room struct {
 
 // arrival is a request that is being read.
 type arrival struct {
-	w        http.ResponseWriter // its read deadline ends the reading
+	evict    func() // ends the reading; must not wait
 	begun    time.Time
 	received atomic.Int64 // bytes
 	held     int          // bytes of room; guarded by room.mu
@@ -103,7 +102,7 @@ func (r *room) tryTake(a *arrival, n int) (changed <-chan struct{}, err error) {
 		if slowest == a {
 			return nil, errEvicted
 		}
-		_ = http.NewResponseController(slowest.w).SetReadDeadline(time.Unix(1, 0)) // it is being read: it has one
+		slowest.evict()
 		r.wake()
 	}
 	if r.changed == nil {

@@ -30,7 +30,6 @@ const (
 	maxConnections = 4096
 	maxStreams     = 100              // of an HTTP/2 connection
 	maxHeader      = 16 << 10         // bytes
-	window         = 256 << 10        // bytes that an HTTP/2 connection, and each of its streams, may send before they are read
 	requestTimeout = 60 * time.Second // for one request, from its header to the answer
 	helloTimeout   = 10 * time.Second // for a new connection's first bytes, and for an HTTP/1 request's header
 	idleTimeout    = 5 * time.Minute  // for a connection between requests
@@ -71,9 +70,12 @@ type Server struct {
 	room    room
 	inHand  chan struct{} // a place for each request that is being stored
 
-	mu     sync.Mutex
-	conns  map[*conn]struct{}
-	closed bool
+	http2 http2Conns
+
+	mu        sync.Mutex
+	listeners map[net.Listener]struct{}
+	conns     map[*conn]struct{}
+	closed    bool
 
 	requests, spans, rejected, refused, others, passedOn, strangers, unauthorized atomic.Int64
 }
@@ -100,6 +102,8 @@ func New(sink Sink, options Options) *Server {
 		origin:  http.NewCrossOriginProtection(),
 		inHand:  make(chan struct{}, maxInHand),
 		conns:   make(map[*conn]struct{}),
+
+		listeners: make(map[net.Listener]struct{}),
 	}
 	s.http = s.newHTTP()
 	return s
@@ -107,21 +111,82 @@ func New(sink Sink, options Options) *Server {
 
 // Serve accepts connections on l, which it closes, until Shutdown; it then returns nil. It may be called for several listeners.
 func (s *Server) Serve(l net.Listener) error {
-	if err := s.http.Serve(listener{l, s}); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("accept connection: %w", err)
+	defer l.Close()
+	if !s.addListener(l) {
+		return nil
 	}
-	return nil
+	defer s.removeListener(l)
+	httpConns := newQueue(l.Addr())
+	var serving sync.WaitGroup
+	serving.Go(func() { _ = s.http.Serve(httpConns) }) // ends when the queue closes or with Shutdown
+	defer serving.Wait()
+	defer httpConns.Close()
+
+	var greeting sync.WaitGroup
+	defer greeting.Wait()
+	for {
+		raw, err := l.Accept()
+		if err != nil {
+			if s.isClosed() {
+				return nil
+			}
+			if !outOfDescriptors(err) {
+				return fmt.Errorf("accept connection: %w", err)
+			}
+			time.Sleep(50 * time.Millisecond) // until some connections have closed
+			continue
+		}
+		if !s.admits(raw) {
+			s.strangers.Add(1)
+			raw.Close()
+			continue
+		}
+		c := s.addConn(raw)
+		if c == nil {
+			raw.Close()
+			continue
+		}
+		greeting.Go(func() {
+			if c.isHTTP2() {
+				s.serveHTTP2(c)
+				return
+			}
+			httpConns.put(c)
+		})
+	}
 }
 
 // Shutdown stops accepting, lets requests under way finish until ctx ends, then cuts what is left and returns ctx's error. It
 // does not wait for a Sink that hangs.
 func (s *Server) Shutdown(ctx context.Context) error {
-	s.closeSilent()
-	err := s.http.Shutdown(ctx)
-	if err == nil {
-		return nil
+	s.mu.Lock()
+	s.closed = true
+	var errs []error
+	for l := range s.listeners {
+		if err := l.Close(); !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
 	}
-	return errors.Join(fmt.Errorf("shut receiver down: %w", err), s.http.Close())
+	for c := range s.conns {
+		c.stopGreeting()
+	}
+	s.mu.Unlock()
+
+	graceful := s.http2.stop()
+	err := s.http.Shutdown(ctx)
+	if err != nil {
+		errs = append(errs, s.http.Close())
+	}
+	select {
+	case <-graceful:
+	case <-ctx.Done():
+		err = ctx.Err()
+		s.http2.cut()
+	}
+	if err != nil {
+		errs = append(errs, fmt.Errorf("shut receiver down: %w", err))
+	}
+	return errors.Join(errs...)
 }
 
 // Stats returns the counts so far.
@@ -148,9 +213,6 @@ type refusal struct {
 	code    codes.Code
 	message string
 }
-
-// Error implements error.
-func (r *refusal) Error() string { return r.message }
 
 // accepted is the answer to a request that was taken, perhaps without some malformed spans.
 type accepted struct {
@@ -212,6 +274,9 @@ var errTooLarge = &refusal{codes.ResourceExhausted, fmt.Sprintf("the request is 
 
 // errSlow is the answer to a request that was given up for others.
 var errSlow = &refusal{codes.Unavailable, "too many requests at once, and this one arrived too slowly"}
+
+// errLate is the answer to a request that has not arrived in requestTimeout.
+var errLate = &refusal{codes.DeadlineExceeded, "the request did not arrive in time"}
 
 // errFull is the answer to a request that waited in vain for others to be done.
 var errFull = &refusal{codes.Unavailable, "too many requests at once"}
