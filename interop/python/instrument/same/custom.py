@@ -1,0 +1,3 @@
+import sys
+
+print(sys.modules.get("sitecustomize"), getattr(sys, "customized", None))

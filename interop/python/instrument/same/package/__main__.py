@@ -1,0 +1,4 @@
+import sys
+
+print(sys.argv[1:], __name__, __package__)
+raise LookupError("package")

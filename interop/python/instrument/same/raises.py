@@ -1,0 +1,3 @@
+import json
+def f(): raise ValueError("boom")
+f()

@@ -1,0 +1,5 @@
+import sys
+def f(n):
+    try: return f(n+1)
+    except RecursionError: return n
+print(f(0))
