@@ -30,18 +30,28 @@ type jsonRequest struct {
 }
 
 type jsonResourceSpans struct {
-	Resource struct {
+	Resource *struct {
 		Attributes []jsonKeyValue `json:"attributes"`
+		Dropped    jsonInt        `json:"droppedAttributesCount"`
+		Entities   []jsonEntity   `json:"entityRefs"`
 	} `json:"resource"`
 	ScopeSpans []jsonScopeSpans `json:"scopeSpans"`
 	SchemaURL  string           `json:"schemaUrl"`
 }
 
+type jsonEntity struct {
+	Schema      string   `json:"schemaUrl"`
+	Type        string   `json:"type"`
+	IDKeys      []string `json:"idKeys"`
+	Description []string `json:"descriptionKeys"`
+}
+
 type jsonScopeSpans struct {
-	Scope struct {
+	Scope *struct {
 		Name       string         `json:"name"`
 		Version    string         `json:"version"`
 		Attributes []jsonKeyValue `json:"attributes"`
+		Dropped    jsonInt        `json:"droppedAttributesCount"`
 	} `json:"scope"`
 	Spans     []jsonSpan `json:"spans"`
 	SchemaURL string     `json:"schemaUrl"`
@@ -88,8 +98,8 @@ type jsonStatus struct {
 }
 
 type jsonKeyValue struct {
-	Key   string    `json:"key"`
-	Value jsonValue `json:"value"`
+	Key   string     `json:"key"`
+	Value *jsonValue `json:"value"`
 }
 
 type jsonValue struct {
@@ -210,21 +220,43 @@ func (r *jsonRequest) appendTo(b []byte) []byte {
 }
 
 func (r *jsonResourceSpans) appendTo(b []byte) []byte {
-	b = appendMessage(b, resourceSpansResource, func(b []byte) []byte {
-		return appendKeyValues(b, resourceAttributes, r.Resource.Attributes, 0)
-	})
+	if r.Resource != nil {
+		b = appendMessage(b, resourceSpansResource, func(b []byte) []byte {
+			b = appendKeyValues(b, resourceAttributes, r.Resource.Attributes, 0)
+			b = appendInt(b, resourceDropped, r.Resource.Dropped)
+			for i := range r.Resource.Entities {
+				b = appendMessage(b, resourceEntities, r.Resource.Entities[i].appendTo)
+			}
+			return b
+		})
+	}
 	for i := range r.ScopeSpans {
 		b = appendMessage(b, resourceSpansScopes, r.ScopeSpans[i].appendTo)
 	}
 	return appendText(b, resourceSpansSchema, r.SchemaURL)
 }
 
+func (e *jsonEntity) appendTo(b []byte) []byte {
+	b = appendText(b, entitySchema, e.Schema)
+	b = appendText(b, entityType, e.Type)
+	for _, key := range e.IDKeys {
+		b = protowire.AppendString(protowire.AppendTag(b, entityIDKeys, protowire.BytesType), key)
+	}
+	for _, key := range e.Description {
+		b = protowire.AppendString(protowire.AppendTag(b, entityDescription, protowire.BytesType), key)
+	}
+	return b
+}
+
 func (s *jsonScopeSpans) appendTo(b []byte) []byte {
-	b = appendMessage(b, scopeSpansScope, func(b []byte) []byte {
-		b = appendText(b, scopeName, s.Scope.Name)
-		b = appendText(b, scopeVersion, s.Scope.Version)
-		return appendKeyValues(b, scopeAttributes, s.Scope.Attributes, 0)
-	})
+	if s.Scope != nil {
+		b = appendMessage(b, scopeSpansScope, func(b []byte) []byte {
+			b = appendText(b, scopeName, s.Scope.Name)
+			b = appendText(b, scopeVersion, s.Scope.Version)
+			b = appendKeyValues(b, scopeAttributes, s.Scope.Attributes, 0)
+			return appendInt(b, scopeDropped, s.Scope.Dropped)
+		})
+	}
 	for i := range s.Spans {
 		b = appendMessage(b, scopeSpansSpans, s.Spans[i].appendTo)
 	}
@@ -276,6 +308,9 @@ func appendKeyValues(b []byte, num protowire.Number, attributes []jsonKeyValue, 
 		a := &attributes[i]
 		b = appendMessage(b, num, func(b []byte) []byte {
 			b = appendText(b, keyValueKey, a.Key)
+			if a.Value == nil {
+				return b
+			}
 			return appendMessage(b, keyValueValue, func(b []byte) []byte { return a.Value.appendTo(b, depth) })
 		})
 	}

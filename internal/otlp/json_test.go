@@ -178,6 +178,7 @@ func checkJSON(t *testing.T, body []byte) {
 	if err := proto.Unmarshal(again, &got); err != nil {
 		t.Fatal(err)
 	}
+	checkSame(t, &want, &got, line)
 	wanted, have := allSpans(&want), allSpans(&got)
 	if len(wanted) != len(have) {
 		t.Fatalf("%d spans became %d: %s", len(wanted), len(have), line)
@@ -187,6 +188,22 @@ func checkJSON(t *testing.T, body []byte) {
 			s.EndTimeUnixNano != have[i].EndTimeUnixNano || len(s.Events) != len(have[i].Events) || len(s.Links) != len(have[i].Links) {
 			t.Fatalf("span %v became %v: %s", s, have[i], line)
 		}
+	}
+}
+
+// checkSame compares whole requests, but for fields that OTLP does not know.
+func checkSame(t *testing.T, want, got *tracepb.TracesData, line []byte) {
+	t.Helper()
+	canonical, err := proto.Marshal(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var known tracepb.TracesData
+	if err := (proto.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(canonical, &known); err != nil {
+		t.Fatal(err)
+	}
+	if !proto.Equal(&known, got) {
+		t.Fatalf("%v became %v: %s", &known, got, line)
 	}
 }
 

@@ -36,12 +36,18 @@ const (
 
 // redactor remembers what it has seen: names repeat in every span.
 type redactor struct {
-	secret map[string]bool     // by attribute name: whether it is a secret's
-	clean  map[string]struct{} // texts without secrets
+	names map[string]attributeName
+	clean map[string]struct{} // texts without secrets
+}
+
+// attributeName is what there is to know of an attribute's name.
+type attributeName struct {
+	secret bool // it is a secret's
+	clean  bool // there is none in it
 }
 
 var redactors = sync.Pool{New: func() any {
-	return &redactor{secret: make(map[string]bool), clean: make(map[string]struct{})}
+	return &redactor{names: make(map[string]attributeName), clean: make(map[string]struct{})}
 }}
 
 // edit is a message that is being copied with changes. Until the first change nothing is copied.
@@ -77,7 +83,7 @@ func (e *edit) end(b []byte) ([]byte, bool) {
 
 // message redacts the repeated message num of b, and unknown fields.
 func (r *redactor) message(b []byte, num protowire.Number, inner func(*redactor, []byte) ([]byte, bool)) ([]byte, bool) {
-	return r.fields(b, func(f *field) ([]byte, verdict) {
+	return r.fields(b, func(f field) ([]byte, verdict) {
 		if f.num == num {
 			return decide(inner(r, f.val))
 		}
@@ -102,7 +108,7 @@ func decide(content []byte, changed bool) ([]byte, verdict) {
 }
 
 // fields copies b with what of each length-delimited field does. A broken message stays as it is.
-func (r *redactor) fields(b []byte, of func(f *field) ([]byte, verdict)) ([]byte, bool) {
+func (r *redactor) fields(b []byte, of func(f field) ([]byte, verdict)) ([]byte, bool) {
 	e := edit{b: b, from: b}
 	var f field
 	for len(e.b) > 0 {
@@ -114,7 +120,7 @@ func (r *redactor) fields(b []byte, of func(f *field) ([]byte, verdict)) ([]byte
 		if f.typ != protowire.BytesType {
 			continue
 		}
-		switch content, v := of(&f); v {
+		switch content, v := of(f); v {
 		case change:
 			e.replace(f.num, n, content)
 		case drop:
@@ -125,7 +131,7 @@ func (r *redactor) fields(b []byte, of func(f *field) ([]byte, verdict)) ([]byte
 }
 
 func (r *redactor) resourceSpans(b []byte) ([]byte, bool) {
-	return r.fields(b, func(f *field) ([]byte, verdict) {
+	return r.fields(b, func(f field) ([]byte, verdict) {
 		switch f.num {
 		case resourceSpansResource:
 			return decide(r.described(f.val, 0, 0, resourceAttributes))
@@ -139,7 +145,7 @@ func (r *redactor) resourceSpans(b []byte) ([]byte, bool) {
 }
 
 func (r *redactor) scopeSpans(b []byte) ([]byte, bool) {
-	return r.fields(b, func(f *field) ([]byte, verdict) {
+	return r.fields(b, func(f field) ([]byte, verdict) {
 		switch f.num {
 		case scopeSpansScope:
 			return decide(r.described(f.val, scopeName, scopeVersion, scopeAttributes))
@@ -153,7 +159,7 @@ func (r *redactor) scopeSpans(b []byte) ([]byte, bool) {
 }
 
 func (r *redactor) span(b []byte) ([]byte, bool) {
-	return r.fields(b, func(f *field) ([]byte, verdict) {
+	return r.fields(b, func(f field) ([]byte, verdict) {
 		switch f.num {
 		case spanTraceID, spanSpanID, spanParentID:
 			return nil, keep
@@ -173,7 +179,7 @@ func (r *redactor) span(b []byte) ([]byte, bool) {
 }
 
 func (r *redactor) link(b []byte) ([]byte, bool) {
-	return r.fields(b, func(f *field) ([]byte, verdict) {
+	return r.fields(b, func(f field) ([]byte, verdict) {
 		switch f.num {
 		case linkTraceID, linkSpanID:
 			return nil, keep
@@ -188,7 +194,7 @@ func (r *redactor) link(b []byte) ([]byte, bool) {
 
 // described redacts a message of texts and attributes, those by the given numbers.
 func (r *redactor) described(b []byte, text1, text2, attributes protowire.Number) ([]byte, bool) {
-	return r.fields(b, func(f *field) ([]byte, verdict) {
+	return r.fields(b, func(f field) ([]byte, verdict) {
 		switch f.num {
 		case text1, text2:
 			return decide(r.text(f.val))
@@ -209,9 +215,14 @@ func (r *redactor) unknown(b []byte) ([]byte, verdict) {
 
 // keyValue redacts an attribute; secret says that it is in one that is a secret by name.
 func (r *redactor) keyValue(b []byte, secret bool, depth int) ([]byte, bool) {
-	key, _ := splitKeyValue(b)
-	secret = secret || r.isSecret(key)
-	return r.fields(b, func(f *field) ([]byte, verdict) {
+	key, value := splitKeyValue(b)
+	known := r.name(key)
+	secret = secret || known.secret
+	const overhead = 4 // tags and lengths of a short key and a short value; with more there is more in it
+	if !secret && known.clean && len(b) == len(key)+len(value)+overhead && r.plain(value) {
+		return b, false
+	}
+	return r.fields(b, func(f field) ([]byte, verdict) {
 		switch f.num {
 		case keyValueKey:
 			return decide(r.text(f.val))
@@ -226,7 +237,7 @@ func (r *redactor) value(b []byte, secret bool, depth int) ([]byte, bool) {
 	if depth > maxNesting {
 		return b, false // Scan lets none through
 	}
-	return r.fields(b, func(f *field) ([]byte, verdict) {
+	return r.fields(b, func(f field) ([]byte, verdict) {
 		switch f.num {
 		case valueString, valueBytes:
 			if secret && len(f.val) > 0 {
@@ -236,7 +247,7 @@ func (r *redactor) value(b []byte, secret bool, depth int) ([]byte, bool) {
 		case valueArray:
 			return decide(r.list(f.val, secret, depth+1))
 		case valueList:
-			return decide(r.fields(f.val, func(f *field) ([]byte, verdict) {
+			return decide(r.fields(f.val, func(f field) ([]byte, verdict) {
 				if f.num == listValues {
 					return decide(r.keyValue(f.val, secret, depth+1))
 				}
@@ -253,7 +264,7 @@ func (r *redactor) list(b []byte, secret bool, depth int) ([]byte, bool) {
 	if !secret {
 		args = redactedArgs(b)
 	}
-	return r.fields(b, func(f *field) ([]byte, verdict) {
+	return r.fields(b, func(f field) ([]byte, verdict) {
 		if f.num != listValues {
 			return r.unknown(f.val)
 		}
@@ -285,16 +296,36 @@ func redactedArgs(b []byte) []string {
 	return redact.Args(texts)
 }
 
-// isSecret tells whether an attribute's name is a secret's.
-func (r *redactor) isSecret(key []byte) bool {
-	if secret, known := r.secret[string(key)]; known {
-		return secret
+// plain is a quick look at a short value: whether it is a number or a text without secrets. False says nothing.
+func (r *redactor) plain(value []byte) bool {
+	var f field
+	if len(value) == 0 || f.next(value) != len(value) {
+		return false
 	}
-	secret := redact.SecretName(string(key))
-	if len(key) <= maxRememberedText && len(r.secret) < maxRemembered {
-		r.secret[string(key)] = secret
+	switch f.num {
+	case valueBool, valueInt, valueDouble:
+		return f.typ != protowire.BytesType
+	case valueString:
+		if f.typ != protowire.BytesType {
+			return false
+		}
+		_, changed := r.text(f.val)
+		return !changed
 	}
-	return secret
+	return false
+}
+
+// name judges an attribute's name.
+func (r *redactor) name(key []byte) attributeName {
+	if n, known := r.names[string(key)]; known {
+		return n
+	}
+	_, changed := r.text(key)
+	n := attributeName{secret: redact.SecretName(string(key)), clean: !changed}
+	if len(key) <= maxRememberedText && len(r.names) < maxRemembered {
+		r.names[string(key)] = n
+	}
+	return n
 }
 
 // text redacts a text, and what may be one. What is not UTF-8 is looked at byte by byte all the same.

@@ -113,6 +113,13 @@ func (w *jsonWriter) scalar(b []byte, num protowire.Number, typ protowire.Type, 
 func (w *jsonWriter) resourceSpans(b []byte) {
 	w.object(b, resourceSpansResource, "resource", func(b []byte) {
 		w.array(b, resourceAttributes, "attributes", w.keyValue)
+		w.scalar(b, resourceDropped, protowire.VarintType, "droppedAttributesCount", w.number32)
+		w.array(b, resourceEntities, "entityRefs", func(b []byte) {
+			w.text(b, entitySchema, "schemaUrl")
+			w.text(b, entityType, "type")
+			w.texts(b, entityIDKeys, "idKeys")
+			w.texts(b, entityDescription, "descriptionKeys")
+		})
 	})
 	w.array(b, resourceSpansScopes, "scopeSpans", w.scopeSpans)
 	w.text(b, resourceSpansSchema, "schemaUrl")
@@ -123,6 +130,7 @@ func (w *jsonWriter) scopeSpans(b []byte) {
 		w.text(b, scopeName, "name")
 		w.text(b, scopeVersion, "version")
 		w.array(b, scopeAttributes, "attributes", w.keyValue)
+		w.scalar(b, scopeDropped, protowire.VarintType, "droppedAttributesCount", w.number32)
 	})
 	w.array(b, scopeSpansSpans, "spans", w.span)
 	w.text(b, scopeSpansSchema, "schemaUrl")
@@ -229,6 +237,26 @@ var valueTypes = [...]protowire.Type{
 
 func (w *jsonWriter) text(b []byte, num protowire.Number, name string) {
 	w.scalar(b, num, protowire.BytesType, name, func(f field) { w.string(f.val) })
+}
+
+// texts writes a repeated string.
+func (w *jsonWriter) texts(b []byte, num protowire.Number, name string) {
+	open := false
+	w.fields(b, func(f field) {
+		if !f.is(num, protowire.BytesType) {
+			return
+		}
+		if !open {
+			w.key(name)
+			w.to = append(w.to, '[')
+			open = true
+		}
+		w.comma()
+		w.string(f.val)
+	})
+	if open {
+		w.to = append(w.to, ']')
+	}
 }
 
 func (w *jsonWriter) id(b []byte, num protowire.Number, name string) {

@@ -110,6 +110,13 @@ const (
 	resourceSpansSchema   = 3
 
 	resourceAttributes = 1
+	resourceDropped    = 2
+	resourceEntities   = 3
+
+	entitySchema      = 1
+	entityType        = 2
+	entityIDKeys      = 3
+	entityDescription = 4
 
 	scopeSpansScope  = 1
 	scopeSpansSpans  = 2
@@ -118,6 +125,7 @@ const (
 	scopeName       = 1
 	scopeVersion    = 2
 	scopeAttributes = 3
+	scopeDropped    = 4
 
 	spanTraceID    = 1
 	spanSpanID     = 2
