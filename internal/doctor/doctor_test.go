@@ -157,6 +157,11 @@ var setups = []setup{
 	{name: "black hole, TLS", make: func(t *testing.T) []string {
 		return []string{endpointVariable + "https://" + forkspantest.BlackHole(t), protocolHTTP}
 	}, id: "endpoint-silent"},
+	{name: "an answer that never ends", make: server(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/x-protobuf")
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	}, "/v1/traces"), id: "endpoint-silent"},
 	{name: "401", make: server(answers(401), "/v1/traces"), id: "unauthorized", hint: "OTEL_EXPORTER_OTLP_HEADERS"},
 	{name: "403", make: server(answers(403), "/v1/traces"), id: "forbidden"},
 	{name: "Unauthenticated", make: func(t *testing.T) []string {

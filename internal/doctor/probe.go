@@ -138,7 +138,9 @@ func (p *prober) sendHTTP(ctx context.Context, protocol string, u *url.URL, conf
 		return a
 	}
 	defer resp.Body.Close()
-	a.body, _ = io.ReadAll(io.LimitReader(resp.Body, 16<<10)) // what came will do
+	if a.body, err = io.ReadAll(io.LimitReader(resp.Body, 16<<10)); err != nil {
+		return answer{err: fmt.Errorf("read answer: %w", err)}
+	}
 	a.took = time.Since(a.sent)
 	a.status, a.kind, a.location = resp.StatusCode, resp.Header.Get("Content-Type"), resp.Header.Get("Location")
 	a.date, _ = http.ParseTime(resp.Header.Get("Date"))
@@ -207,8 +209,10 @@ func ofTransport(code codes.Code, message string) bool {
 
 // transportCause is gRPC's message without its own layers.
 func transportCause(message string) string {
-	if i := strings.LastIndex(message, "transport: "); i >= 0 {
-		message = message[i+len("transport: "):]
+	for _, layer := range []string{"transport: ", `desc = "`} {
+		if i := strings.LastIndex(message, layer); i >= 0 {
+			message = message[i+len(layer):]
+		}
 	}
 	return strings.Trim(message, `"`)
 }
