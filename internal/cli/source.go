@@ -65,7 +65,11 @@ func (a *app) loadFound(ctx context.Context, r reference) (*source, error) {
 	case r.run != nil && r.run.Kind == scriptKind:
 		return loadScript(ctx, r.db, *r.run)
 	case r.run != nil:
-		return loadRun(ctx, r.db, *r.run)
+		src, err := loadRun(ctx, r.db, *r.run)
+		if err == nil {
+			src.title += partOf(ctx, r.db, *r.run)
+		}
+		return src, err
 	case r.trace != nil:
 		return loadTrace(ctx, r.db, *r.trace)
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"syscall"
@@ -8,6 +9,7 @@ import (
 
 	"forkspan.dev/forkspan/internal/commandspan"
 	"forkspan.dev/forkspan/internal/otlp"
+	"forkspan.dev/forkspan/internal/scriptspan"
 	"forkspan.dev/forkspan/internal/store"
 	"forkspan.dev/forkspan/internal/timeline"
 )
@@ -77,6 +79,15 @@ func outcome(run store.Run) string {
 		return commandspan.SignalName(syscall.Signal(run.Exit.Signal))
 	}
 	return fmt.Sprintf("exited %d", run.Exit.Code)
+}
+
+// partOf names the script that a run belongs to, whose spans are around the run's.
+func partOf(ctx context.Context, db *store.Store, run store.Run) string {
+	script, err := db.FindRun(ctx, scriptspan.RunID(run.TraceID))
+	if err != nil || script.Kind != scriptKind || script.TraceID != run.TraceID {
+		return ""
+	}
+	return ", part of " + commandLine(script) + " (run " + script.ID + ")"
 }
 
 // scriptOutcome is how the first span of a script ended.
