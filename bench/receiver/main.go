@@ -25,15 +25,16 @@ func main() {
 	dir := flag.String("dir", ".", "folder of the database")
 	listen := flag.String("listen", "127.0.0.1:14317", "address for OTLP")
 	query := flag.String("query", "127.0.0.1:14318", "address for queries")
+	redact := flag.Bool("redact", false, "hide secrets in the spans before they are stored, as forkspan's --redact")
 	profile := flag.String("profile", "", "write a CPU profile to this file")
 	flag.Parse()
-	if err := run(*dir, *listen, *query, *profile); err != nil {
+	if err := run(*dir, *listen, *query, *profile, *redact); err != nil {
 		fmt.Fprintln(os.Stderr, "receiver:", err)
 		os.Exit(1)
 	}
 }
 
-func run(dir, listen, query, profile string) error {
+func run(dir, listen, query, profile string, redact bool) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if profile != "" {
@@ -48,6 +49,7 @@ func run(dir, listen, query, profile string) error {
 		defer pprof.StopCPUProfile()
 	}
 	s, err := store.Open(ctx, filepath.Join(dir, "forkspan.db"), store.Options{
+		Redact: redact,
 		Notify: func(msg string) { fmt.Fprintln(os.Stderr, msg) },
 	})
 	if err != nil {
