@@ -42,6 +42,9 @@ func (r *localRun) report(how string, left []supervise.Descendant) {
 	for _, line := range r.treeLines() {
 		fmt.Fprintln(r.Stderr, "forkspan: "+line)
 	}
+	if hint := r.pythonHint(); hint != "" {
+		fmt.Fprintln(r.Stderr, "hint: "+hint)
+	}
 	if len(left) > 0 {
 		fmt.Fprintln(r.Stderr, "forkspan: still running: "+descendants(left, r.tree.describe))
 	}
