@@ -96,13 +96,18 @@ func (r *localRun) end(o supervise.Outcome, spans []commandspan.Span) {
 	drain := time.Now().Add(r.flags.drainTime(r.Env) - drainShare)
 	r.closeJournals()
 	r.closePort()
-	r.tree.end()
+	ended := make(chan struct{}) // what the watcher still has to do, it does meanwhile
+	go func() {
+		r.tree.end()
+		close(ended)
+	}()
 	r.record.End = o.End
 	r.record.Exit = &store.Exit{Code: o.Code, Signal: int(o.Signal)}
 	r.keep(commandspan.Encode(r.resource, version(), spans...), len(spans))
-	r.putProcesses(r.tree.settle(r.sawAll()))
+	<-ended
+	r.tree.settle(r.sawAll())
 	r.settleAccount()
-	r.save()
+	r.saveTree()
 	if r.onward.backend != nil {
 		ctx, cancel := context.WithDeadline(context.Background(), drain)
 		stop := context.AfterFunc(interrupted(r.process), cancel)

@@ -219,15 +219,13 @@ func (t *processTree) end() {
 	t.watcher.Stop()
 }
 
-// settle returns the processes that are not stored as they are. complete tells that no span will come any more.
+// settle makes what is known now what the account tells of, and returns the processes that are not stored as they are. complete
+// tells that no span will come any more.
 func (t *processTree) settle(complete bool) []store.Process {
 	list := t.facts(complete)
 	t.mu.Lock()
 	t.settled = slices.Clone(list)
 	t.mu.Unlock()
-	if complete {
-		return list
-	}
 	return t.changed(list)
 }
 
@@ -292,13 +290,23 @@ func (r *localRun) putProcesses(list []store.Process) {
 	}
 }
 
+// saveTree writes the run's row with all that is known of its processes.
+func (r *localRun) saveTree() {
+	r.tree.mu.Lock()
+	list := slices.Clone(r.tree.settled)
+	r.tree.mu.Unlock()
+	if st := r.writable(); st != nil {
+		_ = st.PutTree(context.Background(), r.record, list)
+	}
+}
+
 // sawAll tells whether all that processes sent has been taken, so that one of which there is nothing sent nothing.
 func (r *localRun) sawAll() bool {
 	if r.server == nil {
 		return false
 	}
 	stats := r.server.Stats()
-	return stats.Rejected == 0 && stats.Refused == 0
+	return stats.Rejected == 0 && stats.Refused == 0 && len(r.counts.account().Dropped) == 0
 }
 
 // treeLines says what the account has to say of the processes beyond their number.

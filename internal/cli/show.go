@@ -41,7 +41,7 @@ const showExample = `  forkspan show                                # the latest
   forkspan show -2 --errors                    # what failed in the one before
   forkspan show --follow                       # as it goes on
   forkspan show 7K3F --process Worker --depth 6
-  forkspan show --processes                    # who started whom, who sent nothing
+  forkspan show --processes                    # who started whom, who is silent
   forkspan show trace.json.gz --critical-path  # a file, without importing it
   forkspan show --all --json | jq .`
 

@@ -59,15 +59,15 @@ func newJoiner(processes []proctree.Process, amounts map[sent]amount) *joiner {
 		amounts: amounts, byID: make(map[proctree.ID]int, len(processes)), byPID: make(map[int][]int, len(processes)),
 		pids: map[proctree.ID]map[int]bool{}, instances: map[string]int{}, sending: map[int]int64{}, guessed: map[int]bool{},
 	}
-	processes = slices.Clone(processes)
-	slices.SortFunc(processes, func(a, b proctree.Process) int {
-		return cmp.Or(cmp.Compare(a.Start, b.Start), a.Started.Compare(b.Started), cmp.Compare(a.PID, b.PID))
-	})
 	j.out = make([]store.Process, len(processes))
 	for i := range processes {
 		j.out[i].Process = processes[i]
-		j.byID[processes[i].ID] = i
-		j.byPID[processes[i].PID] = append(j.byPID[processes[i].PID], i)
+	}
+	slices.SortFunc(j.out, store.ByStart)
+	for i := range j.out {
+		id := j.out[i].ID
+		j.byID[id] = i
+		j.byPID[id.PID] = append(j.byPID[id.PID], i)
 	}
 	for key := range amounts {
 		if key.origin.Peer.PID == 0 || key.sender.PID == 0 {

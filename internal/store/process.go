@@ -1,10 +1,12 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql/driver"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"forkspan.dev/forkspan/internal/otlp"
@@ -20,27 +22,20 @@ type Process struct {
 	Silent           bool                  `json:"silent,omitempty"`  // it ran and sent no span, without doubt
 }
 
+// ByStart orders the processes of a tree by their start; of those that the system's clock cannot tell apart the root is first,
+// which has no parent.
+func ByStart(a, b Process) int {
+	root := func(p *Process) int { return min(p.Parent.PID, 1) }
+	return cmp.Or(cmp.Compare(a.Start, b.Start), a.Started.Compare(b.Started), cmp.Compare(root(&a), root(&b)), cmp.Compare(a.PID, b.PID))
+}
+
 // PutProcesses inserts processes of a run, or replaces those with the same pid and start.
 func (s *Store) PutProcesses(ctx context.Context, run string, processes []Process) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("store processes: %w", err)
 	}
 	err := s.change(func(c *conn) error {
-		return c.transaction(func() error {
-			for i := range processes {
-				process := processes[i].Scrubbed(s.opts.Redact)
-				facts, err := json.Marshal(&process)
-				if err != nil {
-					return err
-				}
-				const query = "INSERT OR REPLACE INTO process (run, pid, start, facts) VALUES (?, ?, ?, ?)"
-				_, _, err = c.exec(query, run, int64(processes[i].PID), int64(processes[i].Start), string(facts))
-				if err != nil {
-					return err
-				}
-			}
-			return nil
-		})
+		return c.transaction(func() error { return s.insertProcesses(c, run, processes) })
 	})
 	if err != nil {
 		return explain("store processes", err)
@@ -48,7 +43,44 @@ func (s *Store) PutProcesses(ctx context.Context, run string, processes []Proces
 	return nil
 }
 
-// Tree returns the operating-system processes of a run, by their start.
+// PutTree inserts a run with all of its processes at once, or replaces what there was of both.
+func (s *Store) PutTree(ctx context.Context, run Run, processes []Process) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("store run: %w", err)
+	}
+	err := s.change(func(c *conn) error {
+		return c.transaction(func() error {
+			if _, err := c.insertRun("INSERT OR REPLACE", run); err != nil {
+				return err
+			}
+			if _, _, err := c.exec("DELETE FROM process WHERE run = ?", run.ID); err != nil {
+				return err
+			}
+			return s.insertProcesses(c, run.ID, processes)
+		})
+	})
+	if err != nil {
+		return explain("store run", err)
+	}
+	return nil
+}
+
+func (s *Store) insertProcesses(c *conn, run string, processes []Process) error {
+	const query = "INSERT OR REPLACE INTO process (run, pid, start, facts) VALUES (?, ?, ?, ?)"
+	for i := range processes {
+		process := processes[i].Scrubbed(s.opts.Redact)
+		facts, err := json.Marshal(&process)
+		if err != nil {
+			return err
+		}
+		if _, _, err := c.exec(query, run, int64(process.PID), int64(process.Start), string(facts)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Tree returns the operating-system processes of a run, by their start, the command's first.
 func (s *Store) Tree(ctx context.Context, run string) (processes []Process, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("read processes: %w", err)
@@ -67,5 +99,6 @@ func (s *Store) Tree(ctx context.Context, run string) (processes []Process, err 
 	if err != nil {
 		return nil, explain("read processes", err)
 	}
+	slices.SortStableFunc(processes, ByStart)
 	return processes, nil
 }

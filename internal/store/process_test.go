@@ -40,3 +40,37 @@ func TestProcessesOfARun(t *testing.T) {
 		t.Errorf("after removal: %+v, %v", got, err)
 	}
 }
+
+// TestPutTree wants the run and its processes as they are now, nothing of what was said before.
+func TestPutTree(t *testing.T) {
+	st, err := Open(t.Context(), Memory, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	process := func(pid, start, parent int) Process {
+		return Process{Process: proctree.Process{
+			ID: proctree.ID{PID: pid, Start: uint64(start)}, Parent: proctree.ID{PID: parent}, Program: "p",
+		}}
+	}
+	if err := st.PutProcesses(t.Context(), "R", []Process{process(9, 0, 0), process(3, 5, 9)}); err != nil {
+		t.Fatal(err)
+	}
+	other := []Process{process(1, 1, 0)}
+	if err := st.PutTree(t.Context(), Run{ID: "Q", Kind: "run"}, other); err != nil {
+		t.Fatal(err)
+	}
+	want := []Process{process(9, 5, 0), process(3, 5, 9), process(4, 6, 9)}
+	if err := st.PutTree(t.Context(), Run{ID: "R", Kind: "run", Name: "r"}, want); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := st.Tree(t.Context(), "R"); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%v\n%+v\nwant\n%+v", err, got, want)
+	}
+	if got, err := st.Tree(t.Context(), "Q"); err != nil || !reflect.DeepEqual(got, other) {
+		t.Errorf("%v, %+v", err, got)
+	}
+	if run, err := st.FindRun(t.Context(), "R"); err != nil || run.Name != "r" {
+		t.Errorf("%v, %+v", err, run)
+	}
+}

@@ -79,36 +79,40 @@ func (s *Store) insertRun(ctx context.Context, insert string, run Run) (inserted
 	if err := ctx.Err(); err != nil {
 		return false, fmt.Errorf("store run: %w", err)
 	}
-	run.scrub()
-	command, err := json.Marshal(run.Command)
-	if err != nil {
-		return false, fmt.Errorf("store run: %w", err)
-	}
-	account, err := json.Marshal(run.Account)
-	if err != nil {
-		return false, fmt.Errorf("store run: %w", err)
-	}
-	var exit any
-	if run.Exit != nil {
-		b, err := json.Marshal(run.Exit)
-		if err != nil {
-			return false, fmt.Errorf("store run: %w", err)
-		}
-		exit = string(b)
-	}
-	const columns = ` INTO run (id, kind, name, command, trace_id, span_id, parent_id, start, ready, "end", pid,
-		boot_id, exit, account, journal) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 	err = s.change(func(c *conn) error {
-		changed, _, err := c.exec(insert+columns, run.ID, run.Kind, run.Name, string(command),
-			run.TraceID[:], run.SpanID[:], run.ParentID[:], unixNano(run.Start), unixNano(run.Ready), unixNano(run.End), int64(run.PID), run.BootID, exit, string(account),
-			run.Journal)
-		inserted = changed > 0
+		inserted, err = c.insertRun(insert, run)
 		return err
 	})
 	if err != nil {
 		return false, explain("store run", err)
 	}
 	return inserted, nil
+}
+
+func (c *conn) insertRun(insert string, run Run) (inserted bool, err error) {
+	run.scrub()
+	command, err := json.Marshal(run.Command)
+	if err != nil {
+		return false, err
+	}
+	account, err := json.Marshal(run.Account)
+	if err != nil {
+		return false, err
+	}
+	var exit any
+	if run.Exit != nil {
+		b, err := json.Marshal(run.Exit)
+		if err != nil {
+			return false, err
+		}
+		exit = string(b)
+	}
+	const columns = ` INTO run (id, kind, name, command, trace_id, span_id, parent_id, start, ready, "end", pid,
+		boot_id, exit, account, journal) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	changed, _, err := c.exec(insert+columns, run.ID, run.Kind, run.Name, string(command), run.TraceID[:], run.SpanID[:],
+		run.ParentID[:], unixNano(run.Start), unixNano(run.Ready), unixNano(run.End), int64(run.PID), run.BootID, exit,
+		string(account), run.Journal)
+	return changed > 0, err
 }
 
 // unixNano is the stored form of a time: 0 for the zero time.
