@@ -5,8 +5,9 @@ import "time"
 // ID names one process of this boot of the machine: pids are used again, a pid with its start is not.
 type ID struct {
 	PID int `json:"pid"`
-	// Start is in clock ticks since boot, field 22 of /proc/PID/stat; 0 where it is not known. For a process that ended
-	// before that could be read it is reckoned from the kernel's event, and may be one tick more.
+	// Start is when it began, 0 where that is not known. On Linux it is in clock ticks since boot, field 22 of
+	// /proc/PID/stat; for a process that ended before that could be read it is reckoned from the kernel's event and may
+	// be one tick more. On macOS it is in microseconds since 1970, on Windows in 100 ns since 1601: as in a journal.
 	Start uint64 `json:"start"`
 }
 
