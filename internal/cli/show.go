@@ -124,7 +124,7 @@ func (a *app) printSource(src *source, f showFlags) error {
 }
 
 func (a *app) writeSource(out *bufio.Writer, src *source, f showFlags) error {
-	if f.processes && !f.json {
+	if f.processes {
 		return a.showProcesses(out, src, f)
 	}
 	opts := src.timelineOptions()
