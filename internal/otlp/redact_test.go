@@ -101,9 +101,6 @@ func TestRedactLeavesAlone(t *testing.T) {
 			if &got[0] != &body[0] || after.Spans != sum.Spans {
 				t.Errorf("%s: a request was changed", name)
 			}
-			if n := testing.AllocsPerRun(10, func() { otlp.Redact(body, sum) }); n > 40 {
-				t.Errorf("%s: %v allocations", name, n)
-			}
 		}
 	}
 }
