@@ -48,7 +48,7 @@ func prepare() error {
 	if cache, err = filepath.Abs("../.cache/interop"); err != nil {
 		return err
 	}
-	for _, tool := range []string{"python-newest/bin/python", "python-oldest/bin/python", "node/node_modules", "bin/telemetrygen"} {
+	for _, tool := range []string{"python-newest/bin/python", "python-oldest/bin/python", "node/node_modules", "bin/telemetrygen", "bin/collector"} {
 		if _, err := os.Stat(filepath.Join(cache, tool)); err != nil {
 			return fmt.Errorf("find %s: %w\nhint: run make setup", tool, err)
 		}

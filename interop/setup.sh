@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the tests of this module run against into ../.cache/interop: two Python environments, Node packages and
-# telemetrygen; with the argument "race" also checks for the C compiler that the race detector needs. Does nothing for what is there already. As root, missing Debian packages are installed too.
+# Installs what the tests of this module run against into ../.cache/interop: two Python environments, Node packages,
+# telemetrygen and an OpenTelemetry Collector; with the argument "race" also checks for the C compiler that the race detector needs. Does nothing for what is there already. As root, missing Debian packages are installed too.
 set -euo pipefail
 cd "$(dirname "$0")"
 cache=$(cd .. && pwd)/.cache/interop
@@ -63,6 +63,13 @@ telemetry_generator() {
 	echo "$telemetrygen" >"$cache/telemetrygen.sum"
 }
 
+real_collector() {
+	installed collector collector/go.mod collector/go.sum collector/main.go && [ -x "$cache/bin/collector" ] && return
+	say "an OpenTelemetry Collector of the modules in collector/go.mod"
+	CGO_ENABLED=0 go -C collector build -o "$cache/bin/collector" .
+	cksum collector/go.mod collector/go.sum collector/main.go >"$cache/collector.sum"
+}
+
 [ "${1:-}" != race ] || need 'cc --version' gcc libc6-dev
 need 'make --version' make
 need 'python3 -c "import venv, ensurepip"' python3 python3-venv
@@ -72,3 +79,4 @@ python_env newest
 python_env oldest
 node_packages
 telemetry_generator
+real_collector

@@ -120,6 +120,16 @@ func samplingRatio(lookup func(string) (string, bool)) *float64 {
 	return &ratio
 }
 
+// registerForward writes down where the run's spans go before the first of them is stored, should we be killed right after.
+func (r *localRun) registerForward(st *store.Store) {
+	if r.onward.backend == nil || st.Path() == store.Memory {
+		return
+	}
+	settings := r.onward.settings
+	settings.Trace, settings.Ambient = r.traceID, []otlp.SpanID{r.command}
+	_ = forward.Register(context.Background(), st, r.onward.backend, r.runID, settings) // that it fails forwardFrom will say
+}
+
 // forwardFrom begins to pass on what a store has of the run and gets.
 func (r *localRun) forwardFrom(st *store.Store) {
 	if r.onward.backend == nil || st == nil {

@@ -47,10 +47,10 @@ func newLocalRun(s *session) *localRun {
 		session: s, opened: make(chan struct{}), counts: newRunCounts(),
 		awaitedSpan: s.condition.Span, awaited: make(chan time.Time, 1),
 	}
+	r.connectBackend()
 	go r.open()
 	r.tree = newProcessTree(!s.flags.noSubreaper)
 	s.reaped = r.tree.watcher.Reaped
-	r.connectBackend()
 	r.listen() // last: from now on Append is called
 	return r
 }

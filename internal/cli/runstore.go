@@ -30,6 +30,7 @@ func (r *localRun) open() {
 			return
 		}
 	}
+	r.registerForward(st)
 	r.stores = append(r.stores, st)
 }
 

@@ -95,6 +95,13 @@ func Open(ctx context.Context, st *store.Store, b *Backend, opts Options) (*Forw
 	return f, err
 }
 
+// Register writes down that the requests of a run go to b, so that a later forkspan sends them even if nobody comes to Open
+// a forwarder for them now.
+func Register(ctx context.Context, st *store.Store, b *Backend, run string, settings Settings) error {
+	_, err := st.PutRoute(ctx, run, b.Target(), settings.encode())
+	return err
+}
+
 func open(ctx context.Context, st *store.Store, b *Backend, t transport, opts Options) (*Forwarder, error) {
 	route, err := st.PutRoute(ctx, opts.Run, b.Target(), opts.Settings.encode())
 	if err != nil {
