@@ -181,6 +181,7 @@ func (o *onward) stats() forward.Stats {
 // close sends what can be sent until ctx ends. Spans that wait in a store that ends with us have failed.
 func (o *onward) close(ctx context.Context) (all forward.Stats) {
 	for i, f := range o.senders {
+		f.Finish()
 		f.Drain(ctx)
 		stats := f.Close()
 		if !o.lasting[i] {

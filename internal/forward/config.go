@@ -204,7 +204,14 @@ func (v variables) transport(b *Backend) error {
 		if !ok || err != nil {
 			return fmt.Errorf("%s: not a list of name=value", name) // the value may be a secret
 		}
-		b.Headers[strings.ToLower(strings.TrimSpace(key))] = decoded
+		key = strings.ToLower(strings.TrimSpace(key))
+		if !isHeaderName(key) {
+			return fmt.Errorf("%s: %q is no name of a header", name, key)
+		}
+		if !isHeaderValue(decoded) {
+			return fmt.Errorf("%s: the value of %s has characters that no header may have", name, key)
+		}
+		b.Headers[key] = decoded
 	}
 	compression, _ := v.get("COMPRESSION")
 	b.Gzip = compression == "gzip"
@@ -216,6 +223,26 @@ func (v variables) transport(b *Backend) error {
 		b.Timeout = time.Duration(n) * time.Millisecond
 	}
 	return nil
+}
+
+// isHeaderName tells whether a name in lower case can be sent as a header and as gRPC metadata (RFC 9110, section 5.1; gRPC over
+// HTTP2, "Custom-Metadata").
+func isHeaderName(name string) bool {
+	for _, c := range []byte(name) {
+		if ('a' > c || c > 'z') && ('0' > c || c > '9') && !strings.ContainsRune("-_.", rune(c)) {
+			return false
+		}
+	}
+	return name != "" && !strings.HasPrefix(name, "grpc-") && name != "host" && name != "content-length" && name != "content-type"
+}
+
+func isHeaderValue(value string) bool {
+	for _, c := range []byte(value) {
+		if c < ' ' || c > '~' {
+			return false
+		}
+	}
+	return true
 }
 
 func (v variables) tls() (*tls.Config, error) {

@@ -87,6 +87,11 @@ func TestFromEnvironErrors(t *testing.T) {
 		{[]string{"ENDPOINT=dns:///c:1", "PROTOCOL=http/json"}, "OTEL_EXPORTER_OTLP_ENDPOINT: a gRPC target"},
 		{[]string{"ENDPOINT=c:1", "PROTOCOL=kafka"}, "OTEL_EXPORTER_OTLP_PROTOCOL: unknown protocol"},
 		{[]string{"ENDPOINT=c:1", "HEADERS=secret"}, "OTEL_EXPORTER_OTLP_HEADERS"},
+		{[]string{"ENDPOINT=c:1", "HEADERS=a b=secret"}, `OTEL_EXPORTER_OTLP_HEADERS: "a b" is no name`},
+		{[]string{"ENDPOINT=c:1", "HEADERS==secret"}, "OTEL_EXPORTER_OTLP_HEADERS"},
+		{[]string{"ENDPOINT=c:1", "HEADERS=grpc-x=secret"}, "no name of a header"},
+		{[]string{"ENDPOINT=c:1", "HEADERS=k=secret%0a"}, "OTEL_EXPORTER_OTLP_HEADERS: the value of k"},
+		{[]string{"ENDPOINT=c:1", "HEADERS=k=secret\xc3\xa4"}, "the value of k"},
 		{[]string{"ENDPOINT=c:1", "TIMEOUT=soon"}, "OTEL_EXPORTER_OTLP_TIMEOUT"},
 		{[]string{"ENDPOINT=c:1", "TIMEOUT=9223372036854775807"}, "OTEL_EXPORTER_OTLP_TIMEOUT"},
 		{[]string{"ENDPOINT=https://c:1", "CERTIFICATE=/nonexistent"}, "OTEL_EXPORTER_OTLP_CERTIFICATE"},
@@ -99,6 +104,66 @@ func TestFromEnvironErrors(t *testing.T) {
 			t.Errorf("%q: %v, want %q in it", tt.env, err, tt.want)
 		} else if strings.Contains(err.Error(), "secret") {
 			t.Errorf("%q: the error shows a secret: %v", tt.env, err)
+		}
+	}
+}
+
+// What the store learns of a backend names what is secret and holds none of it; a later forkspan knows when it has all it takes.
+func TestTarget(t *testing.T) {
+	for _, tt := range []struct {
+		env, address, needs string
+	}{
+		{"ENDPOINT=http://c:4317", "http://c:4317", ""},
+		{"ENDPOINT=https://c:4317", "https://c:4317", ""},
+		{"ENDPOINT=http://u:secret@c:4317", "http://c:4317", "header authorization"},
+		{"ENDPOINT=http://c:4318 HEADERS=b=secret,a=secret", "http://c:4318/v1/traces", "header a, header b"},
+		{"TRACES_ENDPOINT=https://u:secret@c/x?key=secret PROTOCOL=http/json", "https://c/x", "address, header authorization"},
+		{"ENDPOINT=unix:/run/c.sock PROTOCOL=http/protobuf", "unix:/run/c.sock", ""},
+		{"ENDPOINT=unix:/run/c.sock", "unix:/run/c.sock", ""},
+		{"ENDPOINT=dns:///c:4317", "dns:///c:4317", ""},
+	} {
+		have, err := FromEnviron(environment(strings.Fields(tt.env)...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		target := have.Target()
+		if target.Address != tt.address || strings.Join(target.Needs, ", ") != tt.needs {
+			t.Errorf("%s: %+v", tt.env, target)
+		}
+		if b, err := For(target, have); err != nil || b != have {
+			t.Errorf("%s: with the same environment %v, %v", tt.env, b, err)
+		}
+		b, err := For(target, nil)
+		if tt.needs != "" {
+			if err == nil || !strings.Contains(err.Error(), tt.needs) {
+				t.Errorf("%s: without it %v", tt.env, err)
+			}
+			continue
+		}
+		if err != nil || b.Address != have.Address || b.Protocol != have.Protocol || b.Socket != have.Socket || (b.TLS == nil) != (have.TLS == nil) {
+			t.Errorf("%s: made again %+v, %v; want %+v", tt.env, b, err, have)
+		}
+	}
+}
+
+// --forward goes before the environment, whose headers go to their own host only.
+func TestFind(t *testing.T) {
+	headers := "HEADERS=k=v"
+	for _, tt := range []struct {
+		to      string
+		env     []string
+		address string
+		headers int
+	}{
+		{"", []string{"ENDPOINT=http://c:4317", headers}, "passthrough:///c:4317", 1},
+		{"http://d:4317", []string{headers}, "passthrough:///d:4317", 1},
+		{"http://d:4317", []string{"ENDPOINT=http://c:4317", headers}, "passthrough:///d:4317", 0},
+		{"http://c:4318", []string{"TRACES_ENDPOINT=http://c:4317", headers}, "http://c:4318/v1/traces", 1},
+		{"http://u:p@d:4317", nil, "passthrough:///d:4317", 1},
+	} {
+		b, err := Find(tt.to, environment(tt.env...))
+		if err != nil || b.Address != tt.address || len(b.Headers) != tt.headers {
+			t.Errorf("%q %q: %+v, %v", tt.to, tt.env, b, err)
 		}
 	}
 }

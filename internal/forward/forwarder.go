@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"forkspan.dev/forkspan/internal/store"
@@ -67,6 +68,7 @@ type Forwarder struct {
 	unlock  func()
 
 	wake   chan struct{} // of size 1
+	over   atomic.Bool   // nothing comes any more
 	drain  chan drainage
 	cancel context.CancelFunc
 	done   chan struct{} // closed when the loop has ended
@@ -139,6 +141,9 @@ func (f *Forwarder) Wake() {
 	default:
 	}
 }
+
+// Finish tells that the run is over: with Settings.Unfinished the next Drain sends its unfinished spans, too.
+func (f *Forwarder) Finish() { f.over.Store(true) }
 
 // Stats returns the counts so far.
 func (f *Forwarder) Stats() Stats {

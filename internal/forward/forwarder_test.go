@@ -4,12 +4,14 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"maps"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	common "go.opentelemetry.io/proto/otlp/common/v1"
+	resource "go.opentelemetry.io/proto/otlp/resource/v1"
 	trace "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
@@ -440,5 +442,66 @@ func TestRemovedIsCounted(t *testing.T) {
 	routes, err := st.Routes(t.Context())
 	if err != nil || len(routes) != 1 || routes[0].Removed != 4 || routes[0].Sent != 3 {
 		t.Errorf("%+v, %v", routes, err)
+	}
+}
+
+// Unfinished spans are sent at the end of the run where that is wanted, once, ended at the last sign of life of their process;
+// never those whose end came.
+func TestUnfinishedSpans(t *testing.T) {
+	span := func(id byte, start, end uint64) *trace.Span {
+		return &trace.Span{
+			TraceId: []byte("0123456789abcdef"), SpanId: []byte{7: id}, Name: "s", StartTimeUnixNano: start, EndTimeUnixNano: end,
+		}
+	}
+	request := func(process string, spans ...*trace.Span) []byte {
+		body, err := proto.Marshal(&trace.TracesData{ResourceSpans: []*trace.ResourceSpans{{
+			Resource:   &resource.Resource{Attributes: []*common.KeyValue{text("service.instance.id", process)}},
+			ScopeSpans: []*trace.ScopeSpans{{Spans: spans}},
+		}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return body
+	}
+	for _, wanted := range []bool{false, true} {
+		c, st := forkspantest.NewCollector(t), openStore(t)
+		put(t, st, "R", request("a", span(1, 10, 0), span(2, 11, 0)))
+		put(t, st, "R", request("a", span(1, 10, 20), span(3, 12, 0)))
+		put(t, st, "R", request("b", span(4, 13, 50)))
+		f := openTo(t, st, backendOf(t, c, endpoint.HTTP), Options{Settings: Settings{Unfinished: wanted}})
+		if got := f.Drain(waiting(t)); got.Sent != 2 {
+			t.Errorf("before the end: %+v", got)
+		}
+		f.Finish()
+		f.Drain(waiting(t))
+		f.Close()
+		routes, err := st.Routes(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err = Resume(t.Context(), st, routes[0], nil, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Drain(waiting(t))
+		f.Close()
+		ends := map[byte]uint64{}
+		for _, s := range c.Spans() {
+			id := s.GetSpanId()[7]
+			if ends[id] != 0 {
+				t.Errorf("span %d came twice", id)
+			}
+			ends[id] = s.GetEndTimeUnixNano()
+			if unfinished := id == 2 || id == 3; unfinished != (len(s.GetAttributes()) == 1) {
+				t.Errorf("span %d: %v", id, s.GetAttributes())
+			}
+		}
+		want := map[byte]uint64{1: 20, 4: 50}
+		if wanted {
+			want[2], want[3] = 20, 20
+		}
+		if !maps.Equal(ends, want) {
+			t.Errorf("wanted %v: ends %v, want %v", wanted, ends, want)
+		}
 	}
 }

@@ -51,6 +51,7 @@ type letter struct {
 	parts   int   // not settled
 	split   bool  // it was more than one part
 	again   bool  // it is a dead letter once more
+	last    bool  // it holds the run's unfinished spans
 }
 
 // part is what is sent at once: a letter, or some of its spans.
@@ -93,6 +94,7 @@ func (l *loop) run(ctx context.Context) {
 	l.outgoing.remember(ctx, l.store, l.route)
 	for ctx.Err() == nil {
 		l.fill(ctx)
+		l.finish(ctx)
 		l.dispatch(ctx)
 		l.settle()
 		l.answerDrains(ctx)
@@ -163,6 +165,39 @@ func (l *loop) fill(ctx context.Context) {
 	}
 }
 
+// finish queues the spans that the run has left unfinished, behind all others.
+func (l *loop) finish(ctx context.Context) {
+	settings := &l.options.Settings
+	if !settings.Unfinished || settings.Ended || !l.over.Load() || len(l.drains) == 0 || l.more || l.access || len(l.queue) > 0 {
+		return
+	}
+	bodies, err := interrupted(ctx, l.store, l.route.Run)
+	if err != nil {
+		l.fail(ctx, err)
+		return
+	}
+	settings.Ended = true
+	of := &letter{last: true}
+	for _, body := range bodies {
+		out, spans, local := l.outgoing.convert(body)
+		l.count(func(s *Stats) { s.Local += local })
+		if spans > 0 {
+			l.enqueue(of, out, spans)
+		}
+	}
+	if of.parts == 0 {
+		l.ended()
+	}
+}
+
+// ended writes down that the unfinished spans have been sent.
+func (l *loop) ended() {
+	_, err := l.store.PutRoute(context.Background(), l.route.Run, l.route.Target, l.options.Settings.encode())
+	if err != nil {
+		l.count(func(s *Stats) { s.Reason = err.Error() }) // they are sent once more
+	}
+}
+
 // accept queues a request as it goes out, unless it went before.
 func (l *loop) accept(r store.Request) {
 	body, spans, local := l.outgoing.convert(r.Body)
@@ -185,7 +220,8 @@ func (l *loop) enqueue(of *letter, body []byte, spans int64) {
 	if l.atMost > 0 {
 		parts = split(parts[0], l.atMost)
 	}
-	of.parts, of.split = len(parts), len(parts) > 1
+	of.parts += len(parts)
+	of.split = len(parts) > 1
 	l.queue = append(l.queue, parts...)
 }
 
@@ -291,6 +327,9 @@ func (l *loop) closePart(p *part) {
 	l.changed = true
 	if of.parts == 0 && of.dead != 0 && !of.again {
 		l.settled.Revived = append(l.settled.Revived, of.dead)
+	}
+	if of.parts == 0 && of.last {
+		l.ended()
 	}
 }
 

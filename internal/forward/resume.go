@@ -55,7 +55,11 @@ func Resume(ctx context.Context, st *store.Store, route store.Route, have *Backe
 		return nil, err
 	}
 	opts.Run, opts.Settings = route.Run, decodeSettings(route.Options)
-	return Open(ctx, st, b, opts)
+	f, err := Open(ctx, st, b, opts)
+	if err == nil {
+		f.Finish() // who records a run has its lock until the end
+	}
+	return f, err
 }
 
 // Background sends what earlier forkspans have left for backends that it has all it takes for, until ctx ends or nothing is left.

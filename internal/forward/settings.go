@@ -11,6 +11,7 @@ import (
 type Settings struct {
 	Verbatim   bool          `json:"verbatim,omitempty"`   // everything goes as it came
 	Unfinished bool          `json:"unfinished,omitempty"` // at the run's end unfinished spans go too, ended as interrupted
+	Ended      bool          `json:"ended,omitempty"`      // that has been done
 	Ratio      *float64      `json:"ratio,omitempty"`      // of the requests that get a trace of their own, how many go; nil for all
 	Trace      otlp.TraceID  `json:"trace,omitzero"`       // of the run
 	Ambient    []otlp.SpanID `json:"ambient,omitempty"`    // spans whose context the environment of the run's processes carries
