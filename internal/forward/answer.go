@@ -1,7 +1,6 @@
 package forward
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
@@ -67,7 +67,7 @@ func httpFailure(resp *http.Response, body []byte, now time.Time) *failure {
 		http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
 		f.verdict = noAccess
 	}
-	f.err = errors.New(strings.TrimSpace(fmt.Sprintf("status %d %s", resp.StatusCode, reason(resp, body))))
+	f.err = errors.New(strings.TrimSpace(fmt.Sprintf("status %d %s", resp.StatusCode, printable(reason(resp, body)))))
 	return f
 }
 
@@ -92,6 +92,22 @@ func reason(resp *http.Response, body []byte) string {
 	return http.StatusText(resp.StatusCode)
 }
 
+// maxText bounds what is kept of a backend's words, in bytes.
+const maxText = 300
+
+// printable makes one short line of a backend's words.
+func printable(text string) string {
+	if len(text) > maxText {
+		text = text[:maxText] + "…"
+	}
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return ' '
+	}, strings.ToValidUTF8(text, "\uFFFD"))
+}
+
 // retryAfter reads the header Retry-After (RFC 9110, section 10.2.3): seconds or a date.
 func retryAfter(value string, now time.Time) time.Duration {
 	value = strings.TrimSpace(value)
@@ -113,7 +129,7 @@ func grpcFailure(err error) *failure {
 	if i := strings.LastIndex(message, "transport: "); i >= 0 {
 		message = strings.TrimRight(message[i+len("transport: "):], `"`) // without gRPC's own layers
 	}
-	f := &failure{verdict: refused, err: fmt.Errorf("%s: %s", s.Code(), message)}
+	f := &failure{verdict: refused, err: fmt.Errorf("%s: %s", s.Code(), printable(message))}
 	for _, detail := range s.Details() {
 		if info, ok := detail.(*errdetails.RetryInfo); ok {
 			f.after = min(max(0, info.GetRetryDelay().AsDuration()), maxAfter)
@@ -161,7 +177,7 @@ func readAnswer(b []byte) (a answer) {
 		a.rejected = max(0, int64(count))
 	}
 	if text, n := protowire.ConsumeBytes(findField(partial, errorMessage, protowire.BytesType)); n >= 0 {
-		a.message = string(text)
+		a.message = printable(string(text))
 	}
 	return a
 }
@@ -200,9 +216,6 @@ func readJSONAnswer(b []byte) (a answer) {
 	if err == nil {
 		a.rejected = max(0, n)
 	}
-	a.message = msg.PartialSuccess.ErrorMessage
+	a.message = printable(msg.PartialSuccess.ErrorMessage)
 	return a
 }
-
-// endedEarly tells whether a failure comes from our own giving up.
-func endedEarly(ctx context.Context, err error) bool { return ctx.Err() != nil && err != nil }

@@ -2,11 +2,16 @@ package forward
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
@@ -19,9 +24,23 @@ import (
 
 // script is a transport whose answers take their time on the fake clock of a synctest bubble.
 type script struct {
+	mu    sync.Mutex
 	steps []step // the last one for ever
 	tries []time.Time
-	taken int
+}
+
+// then replaces what comes.
+func (s *script) then(steps ...step) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.steps = steps
+}
+
+// tried is when there were tries.
+func (s *script) tried() []time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.tries)
 }
 
 type step struct {
@@ -32,18 +51,17 @@ type step struct {
 func (s *script) close() {}
 
 func (s *script) send(ctx context.Context, _ []byte) (answer, error) {
+	s.mu.Lock()
 	now := s.steps[0]
 	if len(s.steps) > 1 {
 		s.steps = s.steps[1:]
 	}
 	s.tries = append(s.tries, time.Now())
+	s.mu.Unlock()
 	select {
 	case <-time.After(now.after):
 	case <-ctx.Done():
 		return answer{}, ctx.Err()
-	}
-	if now.err == nil {
-		s.taken++
 	}
 	return answer{}, now.err
 }
@@ -89,16 +107,17 @@ func TestBackOff(t *testing.T) {
 	s := &script{steps: []step{busy(0)}}
 	bubble(t, s, plain(), func(t *testing.T, f *Forwarder) {
 		time.Sleep(time.Hour)
-		if n := len(s.tries); n < 100 || n > 180 {
+		tries := s.tried()
+		if n := len(tries); n < 100 || n > 180 {
 			t.Errorf("%d tries within an hour", n)
 		}
-		for i := range s.tries[1:] {
-			pause, want := s.tries[i+1].Sub(s.tries[i]), min(firstPause<<min(i, 20), maxPause)
+		for i := range tries[1:] {
+			pause, want := tries[i+1].Sub(tries[i]), min(firstPause<<min(i, 20), maxPause)
 			if pause < want*4/5 || pause > want*6/5+time.Millisecond {
 				t.Errorf("pause %d is %v, want about %v", i, pause, want)
 			}
 		}
-		s.steps = []step{{}}
+		s.then(step{})
 		time.Sleep(time.Minute)
 		if got := f.Stats(); got.Sent != 1 || got.Failing || got.Reason != "" {
 			t.Errorf("then: %+v", got)
@@ -115,7 +134,7 @@ func TestRetryAfterIsWaitedFor(t *testing.T) {
 		if got := f.Drain(ctx); got.Sent != 1 {
 			t.Errorf("%+v", got)
 		}
-		if pause := s.tries[1].Sub(s.tries[0]); pause < 20*time.Second || pause > 21*time.Second {
+		if pause := s.tried()[1].Sub(s.tried()[0]); pause < 20*time.Second || pause > 21*time.Second {
 			t.Errorf("pause %v", pause)
 		}
 	})
@@ -139,7 +158,7 @@ func TestDrainTriesOnceMore(t *testing.T) {
 	s := &script{steps: []step{busy(0)}}
 	bubble(t, s, plain(), func(t *testing.T, f *Forwarder) {
 		time.Sleep(10 * time.Minute)
-		s.steps = []step{{}}
+		s.then(step{})
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
 		if got := f.Drain(ctx); got.Sent != 1 {
@@ -154,15 +173,15 @@ func TestSlowBackend(t *testing.T) {
 	s := &script{steps: []step{{after: 30 * time.Second}}}
 	bubble(t, s, plain(), func(t *testing.T, f *Forwarder) {
 		time.Sleep(10 * time.Minute)
-		if got := f.Stats(); got.Sent != 1 || len(s.tries) != 1 {
-			t.Errorf("%+v, %d tries", got, len(s.tries))
+		if got := f.Stats(); got.Sent != 1 || len(s.tried()) != 1 {
+			t.Errorf("%+v, %d tries", got, len(s.tried()))
 		}
 	})
 	s = &script{steps: []step{{after: 3 * time.Minute}}}
 	bubble(t, s, plain(), func(t *testing.T, f *Forwarder) {
 		time.Sleep(time.Hour)
-		if got := f.Stats(); got.Sent != 1 || len(s.tries) != 3 {
-			t.Errorf("%+v, %d tries", got, len(s.tries))
+		if got := f.Stats(); got.Sent != 1 || len(s.tried()) != 3 {
+			t.Errorf("%+v, %d tries", got, len(s.tried()))
 		}
 	})
 	s = &script{steps: []step{{after: 30 * time.Second}}}
@@ -185,8 +204,8 @@ func TestRefusalIsTriedAgain(t *testing.T) {
 		put(t, f.store, "R", numbered(t, 5, 1, "s"))
 		f.Wake()
 		time.Sleep(10 * time.Minute)
-		if got := f.Drain(t.Context()); got.Sent != 2 || got.Waiting != 0 || len(s.tries) != 5 {
-			t.Errorf("%+v, %d tries", got, len(s.tries))
+		if got := f.Drain(t.Context()); got.Sent != 2 || got.Waiting != 0 || len(s.tried()) != 5 {
+			t.Errorf("%+v, %d tries", got, len(s.tried()))
 		}
 		if letters, err := f.store.DeadLetters(t.Context(), 0, 0); err != nil || len(letters) != 0 {
 			t.Errorf("%d dead letters, %v", len(letters), err)
@@ -237,5 +256,22 @@ func TestVerdicts(t *testing.T) {
 	}
 	if got := grpcFailure(asked.Err()); got.verdict != again || got.after != 3*time.Second {
 		t.Errorf("with RetryInfo: %+v", got)
+	}
+}
+
+// A backend's words are one short line without control characters.
+func TestWordsOfBackends(t *testing.T) {
+	long := "a\x1b[31m\nb\xff" + string(make([]byte, 10_000))
+	resp := &http.Response{StatusCode: 400, Header: http.Header{"Content-Type": {"application/json"}}}
+	body, err := json.Marshal(map[string]string{"message": long})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{
+		httpFailure(resp, body, time.Now()).Error(), grpcFailure(status.Error(codes.Internal, long)).Error(),
+	} {
+		if len(text) > 2*maxText || strings.ContainsAny(text, "\x1b\n\x00") || !utf8.ValidString(text) {
+			t.Errorf("%q", text)
+		}
 	}
 }

@@ -143,6 +143,9 @@ func (t *grpcTransport) send(ctx context.Context, body []byte) (answer, error) {
 	ctx = metadata.NewOutgoingContext(ctx, metadata.New(t.backend.Headers))
 	var reply []byte
 	if err := t.conn.Invoke(ctx, exportMethod, &body, &reply, t.options...); err != nil {
+		if canceled := ctx.Err(); errors.Is(canceled, context.Canceled) {
+			return answer{}, canceled // by ourselves, whatever gRPC makes of it
+		}
 		return answer{}, grpcFailure(err)
 	}
 	return readAnswer(reply), nil

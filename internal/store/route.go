@@ -175,9 +175,9 @@ func (s *Store) Settle(ctx context.Context, route int64, done *Settlement) error
 		return c.transaction(func() error {
 			const update = `UPDATE forward_route SET position = max(position, ?), ahead = ?, sent = sent + ?,
 				rejected = rejected + ?, error = ?5, failed = iif(?5 = '', failed, ?6) WHERE id = ?7`
-			_, _, err := c.exec(update, done.Position, list(done.Ahead), done.Sent, done.Rejected,
+			changed, _, err := c.exec(update, done.Position, list(done.Ahead), done.Sent, done.Rejected,
 				redact.String(done.Error), now, route)
-			if err != nil {
+			if err != nil || changed == 0 { // its run was removed
 				return err
 			}
 			for _, id := range done.Revived {
