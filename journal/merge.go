@@ -58,7 +58,7 @@ func (m *merger) segment(b []byte, contexts map[uint32]*origin) (taken int, brok
 
 // record takes a span's record. What is of a kind that is not known is passed over.
 func (m *merger) record(r record, from *origin) (ok bool) {
-	if r.kind != kindStart && r.kind != kindEnd {
+	if r.kind != kindStart && r.kind != kindEnd && r.kind != kindCarried {
 		return true
 	}
 	key, last, ok := parseSpan(r.payload)
@@ -69,8 +69,8 @@ func (m *merger) record(r record, from *origin) (ok bool) {
 		from = &origin{}
 	}
 	m.last = max(m.last, last)
-	if r.kind == kindStart {
-		if !r.done {
+	if r.kind != kindEnd {
+		if !r.done && (r.kind == kindStart || len(m.started[key]) == 0) {
 			s := &span{key: key, from: from, payload: r.payload}
 			if m.started == nil {
 				m.started = map[spanKey][]*span{}

@@ -59,6 +59,7 @@ func (k spanKey) hash() uint64 {
 type place struct {
 	segment *segment
 	offset  int
+	start   bool // of a span that has not ended
 }
 
 // retryEvery is the least time between two tries to make a file after one has failed.
@@ -102,6 +103,7 @@ func (p *process) append(k kind, rec []byte, at *spanContext, key spanKey) error
 		p.stats.Ended++
 	}
 	if p.w.tracked.Load() {
+		where.start = k == kindStart
 		p.move(key, where)
 	}
 	// Half a segment is room enough while the background makes the next one; and most short programs never need it.
@@ -158,7 +160,7 @@ func (p *process) put(rec []byte, at *spanContext) (place, error) {
 		}
 		s.note(at)
 	}
-	where := place{s, s.used}
+	where := place{segment: s, offset: s.used}
 	if err := s.put(rec); err != nil {
 		return place{}, p.failed(s, err)
 	}
@@ -220,6 +222,7 @@ func (p *process) advance(need int) error {
 		before.seal()
 		p.full = append(p.full, before)
 		p.retire(before)
+		p.carry()
 	}
 	return nil
 }

@@ -19,6 +19,7 @@ import (
 const (
 	kindStart = 1
 	kindEnd   = 2
+	carried   = 4
 )
 
 // spanRecord is a record of a small span.
@@ -67,6 +68,11 @@ func TestRecordsAreMerged(t *testing.T) {
 		{"started again after the end", [][][]byte{{spanRecord(end, "a", 1), spanRecord(start, "a", 1)}}, "a", "a", 0},
 		{"a done start", [][][]byte{{done(spanRecord(start, "a", 1))}}, "", "", 0},
 		{"a done end closes its start", [][][]byte{{spanRecord(start, "a", 1), done(spanRecord(end, "a", 1))}}, "", "", 0},
+		{"a carried start", [][][]byte{{done(spanRecord(start, "a", 1))}, {spanRecord(carried, "a", 1)}}, "", "a", 0},
+		{"a carried start whose first is still there", [][][]byte{{spanRecord(start, "a", 1)}, {spanRecord(carried, "a", 1)}}, "", "a", 0},
+		{"a carried start and its end", [][][]byte{{spanRecord(start, "a", 1)}, {spanRecord(carried, "a", 1)},
+			{spanRecord(end, "a", 1)}}, "a", "", 0},
+		{"a carried start without its first, and its end", [][][]byte{{spanRecord(carried, "a", 1)}, {spanRecord(end, "a", 1)}}, "a", "", 0},
 		{"a kind from the future", [][][]byte{{spanRecord(99, "a", 1), spanRecord(end, "b", 2)}}, "b", "", 0},
 		{"damage", [][][]byte{{spanRecord(end, "a", 1), damage(spanRecord(end, "b", 2)), spanRecord(end, "c", 3)},
 			{spanRecord(end, "d", 4)}}, "a d", "", 1},

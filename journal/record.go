@@ -12,6 +12,7 @@ const (
 	kindStart   kind = 1 // a span that has started
 	kindEnd     kind = 2 // a whole span
 	kindContext kind = 3 // resource and scope of the spans that name it
+	kindCarried kind = 4 // a start that was written before, perhaps
 )
 
 // The layout of a record, in bytes. FORMAT.md explains it.

@@ -49,10 +49,18 @@ func (e *exporter) Shutdown(ctx context.Context) error {
 func (p *process) move(key spanKey, to place) {
 	h := key.hash()
 	from, ok := p.spans[h]
-	to.segment.pins++
-	p.spans[h] = to
+	p.hold(h, to)
 	if ok {
 		p.drop(from, from.segment != to.segment)
+	}
+}
+
+// hold notes where the record is that is owed.
+func (p *process) hold(h uint64, at place) {
+	p.spans[h] = at
+	at.segment.pins++
+	if at.start {
+		at.segment.starts++
 	}
 }
 
@@ -62,6 +70,9 @@ func (p *process) drop(at place, mark bool) {
 		_ = at.segment.markDone(at.offset) // or it comes twice
 	}
 	at.segment.pins--
+	if at.start {
+		at.segment.starts--
+	}
 	p.retire(at.segment)
 }
 

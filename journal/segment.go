@@ -24,6 +24,7 @@ type segment struct {
 	used     int    // bytes: where the next record goes
 	contexts []bool // by number: written here already
 	pins     int    // records whose spans are still owed to somebody
+	starts   int    // of these, spans that have not ended
 }
 
 // createSegment makes a spare segment of size bytes in dir, locked by this process.

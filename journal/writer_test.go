@@ -279,6 +279,49 @@ func TestExportedSpansAreReleased(t *testing.T) {
 	}
 }
 
+// A span that is open for long, among many that are not, takes the room of its start and not that of a segment.
+func TestLongSpansDoNotPinSegments(t *testing.T) {
+	for _, opts := range [][]journal.Option{nil, {journal.WithPlainWrites()}} {
+		dir := t.TempDir()
+		const most = 64 << 10
+		w := create(t, dir, append(opts, journal.WithSegmentSize(8<<10), journal.WithMaxSize(most))...)
+		tp := provider(w)
+		tp.RegisterSpanProcessor(sdktrace.NewSimpleSpanProcessor(w.Exporter(discard{})))
+		tracer := tp.Tracer("s")
+		var long []trace.Span
+		var want []string
+		for i := range 50 {
+			name := fmt.Sprint("long ", i)
+			_, span := tp.Tracer(fmt.Sprint("scope ", i%3)).Start(t.Context(), name)
+			long, want = append(long, span), append(want, name)
+			for range 100 { // some segments
+				record(tracer, "short")
+			}
+		}
+		slices.Sort(want)
+		if s := w.Stats(); s.Lost != 0 || s.Size > most {
+			t.Errorf("stats %+v: %v", s, w.Err())
+		}
+		got := readAll(t, dir)
+		if len(got.finished) != 0 || names(got.unfinished) != strings.Join(want, " ") || got.damaged != 0 {
+			t.Errorf("finished: %s, unfinished: %s", names(got.finished), names(got.unfinished))
+		}
+		for _, span := range long[1:] {
+			span.End()
+		}
+		if got := readAll(t, dir); len(got.finished) != 0 || names(got.unfinished) != "long 0" {
+			t.Errorf("finished: %s, unfinished: %s", names(got.finished), names(got.unfinished))
+		}
+		long[0].End()
+		if err := tp.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if left := files(t, dir); left != nil {
+			t.Errorf("left behind: %v", left)
+		}
+	}
+}
+
 func TestNothingIsLeftAfterEverythingWasExported(t *testing.T) {
 	dir := t.TempDir()
 	w := create(t, dir, journal.WithSegmentSize(4<<10))

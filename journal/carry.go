@@ -1,0 +1,95 @@
+package journal
+
+import (
+	"cmp"
+	"encoding/binary"
+	"slices"
+)
+
+// carryFrom is how many full segments there are at least before starts are carried on: most spans end soon.
+const carryFrom = 4
+
+// carryShare is the most of a segment that is carried on to another: one part in so many. More is not worth the writing.
+const carryShare = 4
+
+// carry writes the starts of spans that have been open for long once more, into the current segment, so that the old ones can
+// be used again: of those that hold nothing else. The caller has the lock, and the current segment is new.
+func (p *process) carry() {
+	if len(p.full) < carryFrom {
+		return
+	}
+	// The youngest are left alone.
+	candidates := slices.DeleteFunc(slices.Clone(p.full[:len(p.full)-carryFrom/2]), func(s *segment) bool {
+		return s.pins == 0 || s.pins != s.starts
+	})
+	if len(candidates) == 0 {
+		return
+	}
+	type start struct {
+		key uint64
+		at  place
+	}
+	bySegment := make(map[*segment][]start, len(candidates))
+	for _, s := range candidates {
+		bySegment[s] = nil
+	}
+	for key, at := range p.spans {
+		if list, ok := bySegment[at.segment]; ok {
+			bySegment[at.segment] = append(list, start{key, at})
+		}
+	}
+	room := p.cur.size / carryShare
+	for _, s := range candidates {
+		starts := bySegment[s]
+		slices.SortFunc(starts, func(a, b start) int { return cmp.Compare(a.at.offset, b.at.offset) })
+		for _, start := range starts {
+			n := p.carryOne(start.key, start.at, room)
+			if n == 0 {
+				break
+			}
+			room -= n
+		}
+	}
+}
+
+// carryOne carries one start on, if it takes no more than room bytes, and returns how many it took.
+func (p *process) carryOne(key uint64, from place, room int) int {
+	rec, err := from.segment.record(from.offset)
+	if err != nil {
+		return 0
+	}
+	at := p.w.contexts.byNumber(binary.LittleEndian.Uint32(rec[atContext:]))
+	need := p.cur.needs(rec, at)
+	if need > room || !p.cur.fits(need) {
+		return 0
+	}
+	length := atState + int(binary.LittleEndian.Uint32(rec[atLength:]))
+	rec[atKind], rec[atState] = byte(kindCarried), 0
+	to, err := p.put(finishRecord(rec[:length]), at)
+	if err != nil {
+		return 0
+	}
+	// Only now: between the two, a reader takes one of them.
+	to.start = true
+	p.hold(key, to)
+	p.drop(from, true)
+	return need
+}
+
+// record returns a copy of the record at off.
+func (s *segment) record(off int) ([]byte, error) {
+	var head [recordHead]byte
+	if err := s.readAt(head[:], off); err != nil {
+		return nil, err
+	}
+	b := make([]byte, recordLength(head[:]))
+	return b, s.readAt(b, off)
+}
+
+func (s *segment) readAt(b []byte, off int) error {
+	if s.mem == nil {
+		_, err := s.file.ReadAt(b, int64(off))
+		return err
+	}
+	return guarded(func() { copy(b, s.mem[off:]) })
+}
