@@ -34,6 +34,7 @@ func addForwardFlags(flags *pflag.FlagSet, f *forwardFlags) {
 type onward struct {
 	backend  *forward.Backend
 	settings forward.Settings
+	reserved *forward.Reservation // until the first sender has it
 
 	mu      sync.Mutex
 	senders []*forward.Forwarder // one a store
@@ -120,14 +121,26 @@ func samplingRatio(lookup func(string) (string, bool)) *float64 {
 	return &ratio
 }
 
-// registerForward writes down where the run's spans go before the first of them is stored, should we be killed right after.
-func (r *localRun) registerForward(st *store.Store) {
+// reserveForward writes down where the run's spans go before the first of them is stored, should we be killed right after.
+func (r *localRun) reserveForward(st *store.Store) {
 	if r.onward.backend == nil || st.Path() == store.Memory {
 		return
 	}
 	settings := r.onward.settings
 	settings.Trace, settings.Ambient = r.traceID, []otlp.SpanID{r.command}
-	_ = forward.Register(context.Background(), st, r.onward.backend, r.runID, settings) // that it fails forwardFrom will say
+	// That it fails forwardFrom will say.
+	r.onward.reserved, _ = forward.Reserve(context.Background(), st, r.onward.backend, r.runID, settings)
+}
+
+// releaseForward takes that back for a command that was not started.
+func (r *localRun) releaseForward() {
+	if r.onward.backend == nil {
+		return
+	}
+	<-r.opened
+	if r.onward.reserved != nil {
+		_ = r.onward.reserved.Release(context.Background()) // at worst a run too many is counted
+	}
 }
 
 // forwardFrom begins to pass on what a store has of the run and gets.
@@ -142,8 +155,9 @@ func (r *localRun) forwardFrom(st *store.Store) {
 		settings.Ambient = append(settings.Ambient, r.startup)
 	}
 	f, err := forward.Open(context.Background(), st, r.onward.backend, forward.Options{
-		Settings: settings, Run: r.runID, Notify: func(message string) { r.note("%s", message) },
+		Settings: settings, Run: r.runID, Reserved: r.onward.reserved, Notify: func(message string) { r.note("%s", message) },
 	})
+	r.onward.reserved = nil
 	if err != nil {
 		r.note("spans are not passed on: %v", err)
 		return

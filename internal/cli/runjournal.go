@@ -82,8 +82,11 @@ func journalParents(env func(string) string, least int64) []string {
 	return append(parents, os.TempDir())
 }
 
-// abandon removes the folder for journals of a command that was not started.
-func (r *localRun) abandon() { r.closeJournals() }
+// abandon removes the folder for journals of a command that was not started, and forgets where its spans were to go.
+func (r *localRun) abandon() {
+	r.closeJournals()
+	r.releaseForward()
+}
 
 // journalDir is the folder that the command's processes are told; empty without one.
 func (r *localRun) journalDir() string {

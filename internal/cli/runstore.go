@@ -30,7 +30,7 @@ func (r *localRun) open() {
 			return
 		}
 	}
-	r.registerForward(st)
+	r.reserveForward(st)
 	r.stores = append(r.stores, st)
 }
 

@@ -28,9 +28,10 @@ var ErrBusy = errors.New("another forkspan is sending this")
 // Options of Open.
 type Options struct {
 	Settings
-	Run    string           // whose requests are sent; "" for those without a run that come from now on
-	Dead   bool             // send all dead letters again, not only those that other credentials may revive
-	Notify func(msg string) // told once what the user should know; may be nil
+	Run      string           // whose requests are sent; "" for those without a run that come from now on
+	Dead     bool             // send all dead letters again, not only those that other credentials may revive
+	Reserved *Reservation     // for the same run and target, which the forwarder then has; may be nil
+	Notify   func(msg string) // told once what the user should know; may be nil
 }
 
 // Stats counts spans since Open.
@@ -97,11 +98,38 @@ func Open(ctx context.Context, st *store.Store, b *Backend, opts Options) (*Forw
 	return f, err
 }
 
-// Register writes down that the requests of a run go to b, so that a later forkspan sends them even if nobody comes to Open
-// a forwarder for them now.
-func Register(ctx context.Context, st *store.Store, b *Backend, run string, settings Settings) error {
-	_, err := st.PutRoute(ctx, run, b.Target(), settings.encode())
-	return err
+// Reservation is a run's way to a target before a forwarder goes it. A process that ends gives it up.
+type Reservation struct {
+	store  *store.Store
+	route  int64
+	unlock func()
+}
+
+// Reserve writes down that the requests of a run go to b, so that a later forkspan sends them even if nobody comes to Open a
+// forwarder for them now, and keeps others from sending them until then.
+func Reserve(ctx context.Context, st *store.Store, b *Backend, run string, settings Settings) (*Reservation, error) {
+	route, err := st.PutRoute(ctx, run, b.Target(), settings.encode())
+	if err != nil {
+		return nil, err
+	}
+	return reserve(st, route.ID)
+}
+
+func reserve(st *store.Store, route int64) (*Reservation, error) {
+	unlock, ok, err := st.LockRoute(route)
+	switch {
+	case err != nil:
+		return nil, err
+	case !ok:
+		return nil, ErrBusy
+	}
+	return &Reservation{st, route, unlock}, nil
+}
+
+// Release takes the reservation back, for a run that has not come about.
+func (r *Reservation) Release(ctx context.Context) error {
+	defer r.unlock()
+	return r.store.DropRoute(ctx, r.route)
 }
 
 func open(ctx context.Context, st *store.Store, b *Backend, t transport, opts Options) (*Forwarder, error) {
@@ -109,19 +137,18 @@ func open(ctx context.Context, st *store.Store, b *Backend, t transport, opts Op
 	if err != nil {
 		return nil, err
 	}
-	unlock, ok, err := st.LockRoute(route.ID)
-	switch {
-	case err != nil:
-		return nil, err
-	case !ok:
-		return nil, ErrBusy
+	mine := opts.Reserved
+	if mine == nil {
+		if mine, err = reserve(st, route.ID); err != nil {
+			return nil, err
+		}
 	}
 	if route, err = st.Route(ctx, route.ID); err != nil { // another may have moved it before it gave the lock up
-		unlock()
+		mine.unlock()
 		return nil, err
 	}
 	f := &Forwarder{
-		store: st, route: route, options: opts, unlock: unlock,
+		store: st, route: route, options: opts, unlock: mine.unlock,
 		wake: make(chan struct{}, 1), drain: make(chan drainage), done: make(chan struct{}),
 	}
 	var all context.Context

@@ -424,6 +424,37 @@ func TestOneAtATime(t *testing.T) {
 	}
 }
 
+// A run that is reserved is nobody else's, and leaves nothing when it does not come about.
+func TestReserve(t *testing.T) {
+	c, st := forkspantest.NewCollector(t), openStore(t)
+	b := backendOf(t, c, endpoint.HTTP)
+	var reserved [2]*Reservation
+	for i, run := range []string{"R", "S"} {
+		var err error
+		if reserved[i], err = Reserve(t.Context(), st, b, run, Settings{}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(t.Context(), st, b, Options{Run: run}); !errors.Is(err, ErrBusy) {
+			t.Errorf("somebody else: %v", err)
+		}
+	}
+	n := fill(t, st, "R", 0, 3, 1)
+	f := openTo(t, st, b, Options{Reserved: reserved[0]})
+	if got := f.Drain(waiting(t)); got.Sent != int64(n) {
+		t.Errorf("%+v", got)
+	}
+	f.Close()
+	if err := reserved[1].Release(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if routes, err := st.Routes(t.Context()); err != nil || len(routes) != 1 {
+		t.Errorf("%+v, %v", routes, err)
+	}
+	if files, err := filepath.Glob(st.Path() + ".forward*"); err != nil || len(files) != 0 {
+		t.Errorf("left behind: %v, %v", files, err)
+	}
+}
+
 // What is removed from the store before it was sent is counted.
 func TestRemovedIsCounted(t *testing.T) {
 	c, st := forkspantest.NewCollector(t), openStore(t)

@@ -128,6 +128,21 @@ func (s *Store) PutRoute(ctx context.Context, run string, target Target, options
 	return route, nil
 }
 
+// DropRoute forgets a route on which nothing was sent, and does nothing to others.
+func (s *Store) DropRoute(ctx context.Context, id int64) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("drop route: %w", err)
+	}
+	err := s.change(func(c *conn) error {
+		_, _, err := c.exec("DELETE FROM forward_route WHERE id = ? AND sent = 0 AND removed = 0", id)
+		return err
+	})
+	if err != nil {
+		return explain("drop route", err)
+	}
+	return nil
+}
+
 // Routes returns all routes, the oldest first.
 func (s *Store) Routes(ctx context.Context) ([]Route, error) {
 	return s.routes(ctx, "")
