@@ -89,6 +89,9 @@ func (t *Tail) Stop() error {
 // Live is how many writers the last Poll found that had not ended.
 func (t *Tail) Live() int { return t.live }
 
+// Open is how many spans of those writers had not ended then.
+func (t *Tail) Open() int { return t.unended }
+
 // Close lets go of the folder, so that [Recover] can have it. With remove, after [Tail.Stop] and when all that Poll has
 // returned is kept elsewhere, the folder is removed and the journals in it, those of live processes too. It tells whether the
 // folder is gone: a process that begins a journal at this very moment may keep it.
@@ -96,14 +99,16 @@ func (t *Tail) Close(remove bool) (gone bool, err error) {
 	if t.unlock == nil {
 		return false, nil
 	}
-	for tries := 0; remove && !gone && tries < 3 && err == nil; tries++ {
-		if err = removeJournals(t.dir); err == nil {
-			gone, err = removeFolder(t.dir)
-		}
-	}
-	t.unlock()
+	unlock := t.unlock
 	t.unlock = nil
-	return gone, err
+	if remove {
+		err = removeJournals(t.dir)
+	}
+	if !remove || err != nil {
+		unlock()
+		return false, err
+	}
+	return removeFolder(t.dir, unlock)
 }
 
 func removeJournals(dir string) error {
@@ -128,30 +133,38 @@ func RemoveFolder(dir string) (gone bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("remove folder of journals: %w", err)
 	}
-	defer unlock()
-	return removeFolder(dir)
-}
-
-// removeFolder removes a folder that holds no journal, its reader's file with it, and tells whether it is gone. The folder is
-// locked.
-func removeFolder(dir string) (gone bool, err error) {
 	writers, err := list(dir)
 	if err != nil || len(writers) > 0 {
+		unlock()
 		return false, err
 	}
-	// A process that is about to begin a journal has to know that it is too late.
-	if err := writeReaderState(dir, 0, readerStopped, nil); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return false, fmt.Errorf("remove folder of journals: %w", err)
+	return removeFolder(dir, unlock)
+}
+
+// removeFolder removes a folder that is locked and holds no journal, its reader's file with it, and tells whether it is gone.
+func removeFolder(dir string, unlock func()) (gone bool, err error) {
+	// A process that is about to begin a journal has to know that it is too late; one that has begun it just now may notice.
+	err = writeReaderState(dir, 0, readerStopped, nil)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
 	}
-	if writers, err = list(dir); err != nil || len(writers) > 0 {
-		return false, err
-	}
-	for _, path := range []string{filepath.Join(dir, readerFile), dir} {
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return false, nil // somebody else's file, or a journal that was begun just now
+	empty := false
+	if err == nil {
+		var writers []writerFiles
+		if writers, err = list(dir); err == nil && len(writers) == 0 {
+			empty = true
+			err = os.Remove(filepath.Join(dir, readerFile))
 		}
 	}
-	return true, nil
+	unlock() // first: on Windows the lock is a file in the folder
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, fmt.Errorf("remove folder of journals: %w", err)
+	}
+	if !empty {
+		return false, nil
+	}
+	err = os.Remove(dir) // fails when somebody else has a file in it
+	return err == nil || errors.Is(err, fs.ErrNotExist), nil
 }
 
 // readerMark is a writer's view of its reader's file.

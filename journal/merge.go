@@ -27,7 +27,8 @@ type merger struct {
 	started map[spanKey][]*span // without an end so far; several when ids are not unique
 	order   []*span             // those that started, in order; those that ended since have no payload
 	ended   []span
-	last    uint64 // the latest time seen, Unix nanoseconds
+	open    map[spanKey]int // without an end so far, and returned by a Tail: how many of an id
+	last    uint64          // the latest time seen, Unix nanoseconds
 }
 
 // segment takes the records of one segment, up to the first that is damaged, and tells whether there was any such. A record
@@ -80,6 +81,11 @@ func (m *merger) record(r record, from *origin) (ok bool) {
 		}
 		return true
 	}
+	if n := m.open[key]; n > 1 {
+		m.open[key] = n - 1
+	} else if n == 1 {
+		delete(m.open, key)
+	}
 	if open := m.started[key]; len(open) > 0 {
 		open[0].payload = nil
 		if m.started[key] = open[1:]; len(open) == 1 {
@@ -92,8 +98,12 @@ func (m *merger) record(r record, from *origin) (ok bool) {
 	return true
 }
 
-// forget takes s out of those that have started, so that its end comes as a span of its own.
+// forget takes s, which a Tail returns, out of those that have started: its end will come as a span of its own.
 func (m *merger) forget(s *span) {
+	if m.open == nil {
+		m.open = map[spanKey]int{}
+	}
+	m.open[s.key]++
 	open := m.started[s.key]
 	if open = slices.DeleteFunc(open, func(o *span) bool { return o == s }); len(open) == 0 {
 		delete(m.started, s.key)

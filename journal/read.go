@@ -26,6 +26,7 @@ type Journal struct {
 
 	Finished   int // spans that have ended and that no exporter has taken
 	Unfinished int // spans that have started only
+	Open       int // spans that have not ended as far as is known; from a Tail also those that it returned before
 	Damaged    int // segments of which a part could not be read; 0 while Alive
 
 	paths                []string
@@ -203,7 +204,7 @@ func (j *Journal) finish(m *merger, dead bool, broken int) {
 	if j.Alive = !dead; dead {
 		j.Damaged = broken
 	}
-	j.Finished, j.Unfinished = len(j.finished), len(j.unfinished)
+	j.Finished, j.Unfinished, j.Open = len(j.finished), len(j.unfinished), len(j.unfinished)
 	if m.last > 0 {
 		j.LastSign = time.Unix(0, int64(m.last))
 	}

@@ -26,6 +26,7 @@ type Tail struct {
 	writers  map[string]*tailedWriter // by name
 	known    map[string]identity      // of the writers, by name
 	live     int                      // writers as of the last Poll
+	unended  int                      // their spans that had not ended
 	unlock   func()                   // nil for a Tail that no writer relies on
 }
 
@@ -63,7 +64,7 @@ func (t *Tail) Poll() ([]*Journal, error) {
 	}
 	segments, writers, known := map[string]*tailed{}, map[string]*tailedWriter{}, map[string]identity{}
 	now := time.Now().UnixNano()
-	t.live = 0
+	t.live, t.unended = 0, 0
 	var added []*Journal
 	var errs []error
 	for i := range found {
@@ -79,6 +80,7 @@ func (t *Tail) Poll() ([]*Journal, error) {
 		}
 		if j.Alive {
 			t.live++
+			t.unended += j.Open
 		}
 		if j.Finished+j.Unfinished > 0 || !j.Alive {
 			added = append(added, j)
@@ -147,6 +149,7 @@ func (t *Tail) poll(w *writerFiles, state *tailedWriter, seen map[string]*tailed
 	}
 	j.finished, j.unfinished = state.takeAged(now, limit)
 	j.finish(&state.merger, dead, len(state.bad))
+	j.Open = len(state.open) + len(state.order)
 	return j, errors.Join(errs...)
 }
 

@@ -167,8 +167,11 @@ func listRun(ctx context.Context, db *store.Store, run store.Run, budget *int64)
 		l.duration = end.Sub(run.Start).Nanoseconds()
 	}
 	if l.spans > *budget {
-		twice, err := beginningsOfWholes(ctx, db, run.ID)
+		twice, begun, err := beginningsOfWholes(ctx, db, run.ID)
 		l.spans -= twice
+		if !run.End.IsZero() {
+			l.spans -= max(0, begun-run.Account.Unfinished)
+		}
 		return l, err
 	}
 	*budget -= l.spans
@@ -182,24 +185,25 @@ func listRun(ctx context.Context, db *store.Store, run store.Run, budget *int64)
 }
 
 // beginningsOfWholes is how many spans of a run the summaries count twice: a forkspan stores that a command has begun and later
-// its whole span. Only those requests are read.
-func beginningsOfWholes(ctx context.Context, db *store.Store, run string) (twice int64, err error) {
-	begun := map[otlp.TraceID]bool{}
+// its whole span. Only those requests are read. begun is how many beginnings have come from processes; nobody reads how many of
+// them are whole by now.
+func beginningsOfWholes(ctx context.Context, db *store.Store, run string) (twice, begun int64, err error) {
+	own := map[otlp.TraceID]bool{}
 	spans, err := decodeAll(db.Matching(ctx, run, func(sum *otlp.Summary) bool {
-		if len(sum.Processes) > 0 {
-			return false
-		}
 		ours := false
 		for _, t := range sum.Traces {
-			if t.End == 0 {
-				begun[t.TraceID] = true
+			switch {
+			case len(sum.Processes) == 0 && t.End == 0:
+				own[t.TraceID] = true
+			case t.End == 0:
+				begun += int64(t.Spans)
 			}
-			ours = ours || begun[t.TraceID]
+			ours = ours || len(sum.Processes) == 0 && own[t.TraceID]
 		}
 		return ours
 	}))
 	if err != nil {
-		return 0, fmt.Errorf("read run %s: %w", run, err)
+		return 0, 0, fmt.Errorf("read run %s: %w", run, err)
 	}
 	type key struct {
 		trace otlp.TraceID
@@ -213,7 +217,7 @@ func beginningsOfWholes(ctx context.Context, db *store.Store, run string) (twice
 		}
 		seen[k] = true
 	}
-	return twice, nil
+	return twice, begun, nil
 }
 
 func runsTable(runs []listedRun, now time.Time) *table {

@@ -14,6 +14,7 @@ import (
 type runCounts struct {
 	mu        *sync.Mutex
 	spans     int64
+	open      int64               // spans that were never ended
 	traces    map[uint64]struct{} // by the random half of their ids
 	processes map[otlp.ProcessSummary]struct{}
 	dropped   map[string]int64
@@ -69,11 +70,18 @@ func (c *runCounts) forwarded(stats forward.Stats) {
 	c.sent = stats
 }
 
+// leave notes how many spans have begun, and will not end in this run.
+func (c *runCounts) leave(spans int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.open = int64(spans)
+}
+
 // account returns the counts as they are kept with the run.
 func (c *runCounts) account() store.Account {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return store.Account{
-		Spans: c.spans, Traces: int64(len(c.traces)), Processes: int64(len(c.processes)), Senders: int64(len(c.processes)), Dropped: maps.Clone(c.dropped),
+		Spans: c.spans, Unfinished: c.open, Traces: int64(len(c.traces)), Processes: int64(len(c.processes)), Senders: int64(len(c.processes)), Dropped: maps.Clone(c.dropped),
 	}
 }

@@ -69,7 +69,7 @@ func (r *localRun) accountLine(how string) string {
 		"forkspan: " + oneLine(r.name) + " " + how,
 		"run " + r.shortest(),
 		counted(int(account.Processes), "process", "processes"),
-		counted(int(account.Spans), "span", "spans") + ", " + counted(int(account.Traces), "trace", "traces") + ", " + dropped(account.Dropped),
+		counted(int(account.Spans), "span", "spans") + unfinished(account.Unfinished) + ", " + counted(int(account.Traces), "trace", "traces") + ", " + dropped(account.Dropped),
 	}
 	if account.Silent > 0 {
 		parts[2] += ", " + timeline.FormatCount(account.Silent) + " silent"
@@ -105,6 +105,14 @@ func oneLine(s string) string {
 		s = strings.ToValidUTF8(s[:most], "") + "…"
 	}
 	return s
+}
+
+// unfinished tells of spans that have not ended.
+func unfinished(spans int64) string {
+	if spans == 0 {
+		return ""
+	}
+	return " and " + timeline.FormatCount(spans) + " unfinished"
 }
 
 func dropped(reasons map[string]int64) string {

@@ -41,10 +41,12 @@ type Exit struct {
 
 // Account counts what became of a run's spans.
 type Account struct {
-	Spans     int64            `json:"spans"`
+	Spans     int64            `json:"spans"` // those that have ended
 	Traces    int64            `json:"traces"`
 	Processes int64            `json:"processes"`         // the command's, where Coverage is known; else those that sent spans
 	Dropped   map[string]int64 `json:"dropped,omitempty"` // by reason
+
+	Unfinished int64 `json:"unfinished,omitempty"` // spans of journals that had not ended when the run or their process did
 
 	Senders  int64              `json:"senders,omitempty"`  // resources that spans came with
 	Silent   int64              `json:"silent,omitempty"`   // processes that ran and sent no span
