@@ -29,7 +29,7 @@ import (
 const most = 8
 
 // maxAnswer bounds what is read of an answer, in bytes.
-const maxAnswer = 64 << 10
+const maxAnswer = 32 << 10
 
 // signals are the paths and methods of the OTLP specification by the names of its packages.
 var signals = map[string]struct{ path, method string }{

@@ -27,10 +27,11 @@ const keepBytes = 2 << 20
 // firstBytes is what a buffer is made for at first, however much the sender announces.
 const firstBytes = 64 << 10
 
-// newMessage returns a message that is about to be read; evict ends the reading when its room is needed for others.
-func (s *Server) newMessage(evict func()) *message {
+// newMessage returns a message that is about to be read from a connection; evict ends the reading when its room is needed for
+// others.
+func (s *Server) newMessage(c *conn, evict func()) *message {
 	m := messages.Get().(*message)
-	m.arrival, m.room, m.body = arrival{evict: evict}, &s.room, m.body[:0]
+	m.arrival, m.room, m.body = arrival{evict: evict, proven: c.proven.Load()}, &s.room, m.body[:0]
 	s.room.enter(&m.arrival)
 	return m
 }
@@ -95,16 +96,16 @@ func (m *message) append(ctx context.Context, piece []byte, size int) error {
 	return nil
 }
 
-// nextSize is what a buffer grows to on its way to most bytes: twice its size, but never more than once beyond half of the
-// largest request, since for a while the old one is held, too.
+// nextSize is what a buffer grows to on its way to most bytes: twice its size, and from a quarter of the largest request on to
+// most at once, since for a while the old one is held, too.
 func nextSize(size, most int) int {
-	const half = maxRequest / 2
+	const quarter = maxRequest / 4
 	next := max(2*size, firstBytes)
 	switch {
-	case size >= half, next+1 >= most:
+	case size >= quarter, next+1 >= most:
 		return most
-	case next > half:
-		return min(half, most)
+	case next > quarter:
+		return min(quarter, most)
 	}
 	return next
 }

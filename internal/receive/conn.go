@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -19,6 +20,7 @@ type conn struct {
 	net.Conn
 	server *Server
 	once   sync.Once
+	proven atomic.Bool // it has brought a whole request
 
 	mu       sync.Mutex // guards greeting
 	greeting bool       // the first bytes have not arrived

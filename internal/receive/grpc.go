@@ -20,8 +20,8 @@ import (
 const (
 	tracesMethod = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 	otlpServices = "/opentelemetry.proto.collector."
-	maxZipped    = 16 << 20 // bytes of a compressed message, which is held beside what becomes of it
-	maxReason    = 1 << 10  // bytes of a status message
+	maxZipped    = 8 << 20 // bytes of a compressed message, which is held beside what becomes of it
+	maxReason    = 1 << 10 // bytes of a status message
 )
 
 // call is one call: its message is read, then stored, then answered.
@@ -100,7 +100,7 @@ func (h *http2Conn) headers(f *http2.MetaHeadersFrame) error {
 	}
 	k = &call{conn: h, stream: id, signal: signal, encoding: encoding}
 	k.ctx, k.cancel = context.WithCancel(h.ctx)
-	k.m = s.newMessage(func() { go h.abort(k, errSlow) })
+	k.m = s.newMessage(h.conn, func() { go h.abort(k, errSlow) })
 	k.timer = time.AfterFunc(requestTimeout, func() { h.abort(k, errLate) })
 	if signal == "" {
 		s.requests.Add(1)
@@ -213,6 +213,7 @@ func (h *http2Conn) handle(k *call) {
 	case no != nil:
 		h.refuse(k.stream, "200", no, true)
 	case h.takeWindow(k, int64(n)):
+		h.conn.proven.Store(true)
 		h.answer(k.stream, answer)
 	}
 	h.remove(k)
@@ -221,7 +222,7 @@ func (h *http2Conn) handle(k *call) {
 func (s *Server) handleCall(k *call) (answer []byte, no *refusal) {
 	m := k.m
 	if k.prefix[0] == 1 {
-		m = s.newMessage(func() {})
+		m = s.newMessage(k.conn.conn, func() {})
 		defer func() { m.release() }()
 		if err := m.unzip(k.ctx, bytes.NewReader(k.m.body)); err != nil {
 			return nil, explainRead(k.ctx, m, err)

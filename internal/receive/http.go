@@ -146,7 +146,8 @@ func (s *Server) withBody(w http.ResponseWriter, r *http.Request, kind string, u
 		discard(r)
 		return errTooLarge
 	}
-	m := s.newMessage(func() { _ = http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0)) })
+	c := r.Context().Value(connKey{}).(*conn)
+	m := s.newMessage(c, func() { _ = http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0)) })
 	defer m.release()
 	if no := m.readHTTP(w, r); no != nil {
 		if no == errTooLarge {
@@ -156,7 +157,11 @@ func (s *Server) withBody(w http.ResponseWriter, r *http.Request, kind string, u
 		}
 		return no
 	}
-	return use(m)
+	if no := use(m); no != nil {
+		return no
+	}
+	c.proven.Store(true)
+	return nil
 }
 
 // mostDiscarded bounds what is read of a request only to throw it away.

@@ -23,7 +23,7 @@ const (
 	pingAfter   = time.Minute
 	pongWithin  = 30 * time.Second
 	smallBuffer = 1 << 10 // bytes, of a connection that has sent no message yet
-	largeBuffer = 32 << 10
+	largeBuffer = 16 << 10
 	leastWindow = 65535 // what HTTP/2 begins with
 	mostWindow  = 1<<31 - 1
 )

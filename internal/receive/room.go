@@ -3,6 +3,7 @@ package receive
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -10,32 +11,58 @@ import (
 
 // Bounds on the memory that requests in hand may take, in bytes.
 const (
-	roomForAll   = 114 << 20
-	roomForLarge = 98 << 20 // what is left is for small requests alone; half of the largest request is held twice while it grows
-	smallBytes   = 2 * keepBytes
-	unzipBytes   = 96 << 10 // what decompressing one takes
+	roomForAll    = 98 << 20 // the rest of which, beyond what follows, is for small requests of proven connections
+	roomForLarge  = 90 << 20 // the largest, a quarter of it twice while it grows, and what it was compressed to
+	roomForOthers = 40 << 20 // small requests of connections that are not proven
+	smallBytes    = 2 * keepBytes
+	littleBytes   = 256 << 10
+	unzipBytes    = 96 << 10 // what decompressing a request takes
 )
 
-// slowAge is the age from which a request that still arrives may have to make room for others.
-const slowAge = 200 * time.Millisecond
+// Ages from which a request that still arrives may have to make room: for connections that have brought a whole request
+// before, and for others.
+const (
+	slowForProven = 100 * time.Millisecond
+	slowForOthers = time.Second
+	lookEvery     = 20 * time.Millisecond // at what may have to go
+	waitsTooLong  = 10 * time.Second      // for a request that holds room and waits for more
+)
 
-// room is the memory for requests. When it is full, those that arrive wait for those that are being stored; a request that
-// arrives more slowly than any other is given up.
+// verySlow is how many bytes a second are too few while others wait.
+const verySlow = 1 << 20
+
+// room is the memory for requests. When it is full, those that arrive wait, those of proven connections and small ones the
+// least; requests that arrive more slowly than others are given up.
 type room struct {
 	mu       sync.Mutex
 	used     int
+	leaving  int // bytes of requests that were given up and are still held
 	arriving map[*arrival]struct{}
-	changed  chan struct{} // closed when something is freed; nil when nobody waits
+	waiting  []*waiter
+	looking  bool // a lookout is due
 	evicted  atomic.Int64
 }
 
 // arrival is a request that is being read.
 type arrival struct {
 	evict    func() // ends the reading; must not wait
+	proven   bool   // its connection has brought a whole request before
 	begun    time.Time
 	received atomic.Int64 // bytes
-	held     int          // bytes of room; guarded by room.mu
-	evicted  bool         // guarded by room.mu
+
+	// Guarded by room.mu:
+	held    int // bytes of room
+	waits   int // for room
+	waited  time.Duration
+	evicted bool
+}
+
+// waiter waits for n bytes of room.
+type waiter struct {
+	a     *arrival
+	n     int
+	since time.Time
+	done  chan error // of size 1
 }
 
 // errEvicted is what the reading of a request ends with that was given up.
@@ -52,7 +79,7 @@ func (r *room) enter(a *arrival) {
 	r.arriving[a] = struct{}{}
 }
 
-// arrived ends the reading of a request: it keeps its room and is not given up any more. It may be called twice.
+// arrived ends the reading of a request: it keeps its room and is not given up any more.
 func (r *room) arrived(a *arrival) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -61,84 +88,172 @@ func (r *room) arrived(a *arrival) {
 
 // take waits for n bytes of room. It fails when ctx ends, or with [errEvicted].
 func (r *room) take(ctx context.Context, a *arrival, n int) error {
-	for {
-		changed, err := r.tryTake(a, n)
-		if changed == nil {
-			return err
-		}
-		wait := time.NewTimer(slowAge / 2) // others grow old
-		select {
-		case <-changed:
-		case <-wait.C:
-		case <-ctx.Done():
-		}
-		wait.Stop()
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
+	r.mu.Lock()
+	if a.evicted {
+		r.mu.Unlock()
+		return errEvicted
+	}
+	w := &waiter{a: a, n: n}
+	if r.fits(w) {
+		r.grant(w)
+		r.mu.Unlock()
+		return nil
+	}
+	w.since, w.done = time.Now(), make(chan error, 1)
+	a.waits++
+	r.waiting = append(r.waiting, w)
+	if !r.looking {
+		r.makeRoom()
+	}
+	r.mu.Unlock()
+	select {
+	case err := <-w.done:
+		return err
+	case <-ctx.Done():
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.stopWaiting(w)
+		return ctx.Err() // what was granted meanwhile is given back with the rest
 	}
 }
 
-// tryTake takes n bytes, or returns a channel that is closed when it makes sense to try again.
-func (r *room) tryTake(a *arrival, n int) (changed <-chan struct{}, err error) {
+// lookOut makes room again and again while somebody waits, since others grow old.
+func (r *room) lookOut() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	limit := roomForAll
-	if a.held+n > smallBytes {
-		limit = roomForLarge
-	}
-	switch {
-	case a.evicted:
-		return nil, errEvicted
-	case r.used+n <= limit:
-		r.used += n
-		a.held += n
-		return nil, nil
-	}
-	slowest := r.slowest()
-	if slowest != nil {
-		slowest.evicted = true
-		r.evicted.Add(1)
-		if slowest == a {
-			return nil, errEvicted
-		}
-		slowest.evict()
-		r.wake()
-	}
-	if r.changed == nil {
-		r.changed = make(chan struct{})
-	}
-	return r.changed, nil
+	r.looking = false
+	r.makeRoom()
 }
 
-// slowest is the request with the fewest bytes a second of those that are old enough and hold something; nil when there is
-// none, or one that was given up has not gone yet.
-func (r *room) slowest() *arrival {
-	var slowest *arrival
-	var least float64
-	now := time.Now()
-	for a := range r.arriving {
-		age := now.Sub(a.begun)
-		if a.evicted {
-			return nil
+func (w *waiter) limit() int {
+	switch small := w.a.held+w.n <= smallBytes; {
+	case small && w.a.proven:
+		return roomForAll
+	case small:
+		return roomForOthers
+	}
+	return roomForLarge
+}
+
+func (r *room) fits(w *waiter) bool { return w.n == 0 || r.used+w.n <= w.limit() }
+
+func (r *room) grant(w *waiter) {
+	r.used += w.n
+	w.a.held += w.n
+}
+
+func (r *room) stopWaiting(w *waiter) {
+	for i, other := range r.waiting {
+		if other == w {
+			r.waiting = slices.Delete(r.waiting, i, i+1)
+			w.a.waits--
+			w.a.waited += time.Since(w.since)
+			return
 		}
-		if age < slowAge || a.held == 0 {
+	}
+}
+
+// first is who gets room next.
+func (r *room) first() *waiter {
+	var best *waiter
+	for _, w := range r.waiting {
+		if best == nil || w.before(best) {
+			best = w
+		}
+	}
+	return best
+}
+
+// before tells who goes first: a proven connection, then whoever wants little, then who has begun first.
+func (w *waiter) before(o *waiter) bool {
+	if w.a.proven != o.a.proven {
+		return w.a.proven
+	}
+	if little := w.n <= littleBytes; little != (o.n <= littleBytes) {
+		return little
+	}
+	return w.a.begun.Before(o.a.begun)
+}
+
+// serve gives those that wait what has become free.
+func (r *room) serve() {
+	for len(r.waiting) > 0 {
+		w := r.first()
+		if !r.fits(w) {
+			return
+		}
+		r.stopWaiting(w)
+		r.grant(w)
+		w.done <- nil
+	}
+}
+
+// makeRoom gives up the slowest requests: as many as the first that waits needs, and all that are very slow while others wait.
+func (r *room) makeRoom() {
+	if len(r.waiting) == 0 {
+		return
+	}
+	r.looking = true
+	time.AfterFunc(lookEvery, r.lookOut)
+	now, w := time.Now(), r.first()
+	age, wanted := slowForOthers, 0
+	if w.a.proven {
+		age = slowForProven
+	}
+	for _, other := range r.waiting {
+		wanted = min(wanted+other.n, w.limit())
+	}
+	for {
+		slowest, rate := r.slowest(now, age)
+		free := w.limit() - (r.used - r.leaving)
+		if slowest == nil || free >= wanted || free >= w.n && rate > verySlow {
+			return
+		}
+		r.giveUp(slowest)
+	}
+}
+
+func (r *room) giveUp(a *arrival) {
+	a.evicted = true
+	r.leaving += a.held
+	r.evicted.Add(1)
+	for _, own := range r.waiting {
+		if own.a == a {
+			r.stopWaiting(own)
+			own.done <- errEvicted
+			break
+		}
+	}
+	a.evict()
+}
+
+// slowest is the request of a certain age that has brought the fewest bytes a second, not counting the time in which we made it
+// wait; nil when there is none.
+func (r *room) slowest(now time.Time, age time.Duration) (slowest *arrival, least float64) {
+	for a := range r.arriving {
+		if a.evicted || a.held == 0 {
 			continue
 		}
-		if rate := float64(a.received.Load()) / age.Seconds(); slowest == nil || rate < least {
+		all := now.Sub(a.begun)
+		reading := all - a.waited
+		switch {
+		case a.waits > 0 && all < waitsTooLong, a.waits == 0 && reading < age:
+			continue // it is we who are slow, or it is young
+		case a.waits > 0:
+			reading = all
+		}
+		if rate := float64(a.received.Load()) / reading.Seconds(); slowest == nil || rate < least {
 			slowest, least = a, rate
 		}
 	}
-	return slowest
+	return slowest, least
 }
 
 // give returns n bytes.
 func (r *room) give(a *arrival, n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.used -= n
-	a.held -= n
-	r.wake()
+	r.release(a, n)
 }
 
 // leave ends a request and returns what it still holds.
@@ -146,15 +261,14 @@ func (r *room) leave(a *arrival) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.arriving, a)
-	r.used -= a.held
-	a.held = 0
-	r.wake()
+	r.release(a, a.held)
 }
 
-// wake lets those who wait try again. The caller holds mu.
-func (r *room) wake() {
-	if r.changed != nil {
-		close(r.changed)
-		r.changed = nil
+func (r *room) release(a *arrival, n int) {
+	r.used -= n
+	a.held -= n
+	if a.evicted {
+		r.leaving -= n
 	}
+	r.serve()
 }

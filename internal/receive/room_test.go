@@ -26,7 +26,7 @@ func TestNextSize(t *testing.T) {
 func TestRoom(t *testing.T) {
 	var r room
 	evicted := make(chan struct{})
-	stalled, other := &arrival{}, &arrival{evict: func() {}}
+	stalled, other := &arrival{}, &arrival{evict: func() {}, proven: true}
 	stalled.evict = func() { close(evicted) }
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
