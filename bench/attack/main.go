@@ -234,7 +234,9 @@ func (a *attack) zipBomb(ctx context.Context) error {
 	return paced(a.post(ctx, bytes.NewReader(a.bomb), "gzip"), ctx)
 }
 
-func (a *attack) grpcLarge(ctx context.Context) error { return paced(a.call(ctx, make([]byte, large)), ctx) }
+func (a *attack) grpcLarge(ctx context.Context) error {
+	return paced(a.call(ctx, make([]byte, large)), ctx)
+}
 
 func (a *attack) grpcBomb(ctx context.Context) error {
 	return paced(a.call(ctx, make([]byte, large), grpc.UseCompressor(grpcgzip.Name)), ctx)
@@ -258,7 +260,9 @@ func (a *attack) call(ctx context.Context, body []byte, options ...grpc.CallOpti
 
 type raw struct{}
 
-func (raw) Marshal(v any) (mem.BufferSlice, error) { return mem.BufferSlice{mem.SliceBuffer(v.([]byte))}, nil }
+func (raw) Marshal(v any) (mem.BufferSlice, error) {
+	return mem.BufferSlice{mem.SliceBuffer(v.([]byte))}, nil
+}
 func (raw) Unmarshal(data mem.BufferSlice, v any) error {
 	*v.(*[]byte) = data.Materialize()
 	return nil
