@@ -2,7 +2,9 @@ package journal_test
 
 import (
 	"context"
+	"errors"
 	"testing"
+	"time"
 
 	"forkspan.dev/forkspan/journal"
 	"go.opentelemetry.io/otel/attribute"
@@ -24,6 +26,39 @@ func BenchmarkSpan(b *testing.B) {
 		benchmark(b, provider(w, sdktrace.WithBatcher(w.Exporter(discard{}))))
 		if s := w.Stats(); s.Lost > 0 {
 			b.Errorf("%d records lost: %v", s.Lost, w.Err())
+		}
+	})
+	// As below forkspan run, whose reader is counted here as well: nothing else takes the spans.
+	b.Run("read", func(b *testing.B) {
+		dir := b.TempDir()
+		tail, err := journal.OpenTail(dir, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		w := create(b, dir, journal.WithReader())
+		stop, stopped := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(stopped)
+			for {
+				_, err1 := tail.Poll()
+				if err := errors.Join(err1, tail.Consume()); err != nil {
+					b.Error(err)
+				}
+				select {
+				case <-stop:
+					return
+				case <-time.After(20 * time.Millisecond):
+				}
+			}
+		}()
+		benchmark(b, provider(w))
+		close(stop)
+		<-stopped
+		if s := w.Stats(); s.Lost > 0 {
+			b.Errorf("%d records lost: %v", s.Lost, w.Err())
+		}
+		if _, err := tail.Close(true); err != nil {
+			b.Error(err)
 		}
 	})
 	b.Run("plain", func(b *testing.B) {
