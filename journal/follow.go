@@ -39,11 +39,48 @@ func OpenTail(dir string, about []byte) (*Tail, error) {
 	}
 	t := NewTail(dir)
 	t.unlock = unlock
-	if err := writeReaderState(dir, os.O_CREATE|os.O_EXCL, readerFollows, about); err != nil {
+	if t.file, err = createReader(dir, about); err != nil {
 		unlock()
 		return nil, fmt.Errorf("follow journals: %w", err)
 	}
 	return t, nil
+}
+
+// createReader makes the reader's file.
+func createReader(dir string, about []byte) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, readerFile), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	b := append(make([]byte, readerSize), about...)
+	copy(b, magic)
+	binary.LittleEndian.PutUint32(b[atVersion:], version)
+	if _, err := f.WriteAt(b, 0); err != nil {
+		_ = f.Close()
+		_ = os.Remove(f.Name())
+		return nil, err
+	}
+	return f, nil
+}
+
+// tellStop changes the state in the reader's file.
+func tellStop(f *os.File) error {
+	_, err := f.WriteAt(binary.LittleEndian.AppendUint32(nil, readerStopped), atReaderState)
+	return err
+}
+
+// ErrRemoved is the error of a [Tail] whose folder somebody else has removed. Writers have been told that nobody reads.
+var ErrRemoved = errors.New("the folder of journals was removed")
+
+// check notices that somebody has removed the folder: what is written to files in it would be lost.
+func (t *Tail) check() error {
+	if t.file == nil {
+		return nil
+	}
+	if _, err := os.Lstat(filepath.Join(t.dir, readerFile)); errors.Is(err, fs.ErrNotExist) {
+		return errors.Join(ErrRemoved, tellStop(t.file))
+	}
+	return nil
 }
 
 // About returns what the reader of a folder has said about itself. The error is [ErrNoReader] when there never was one.
@@ -60,27 +97,13 @@ func About(dir string) ([]byte, error) {
 	return b[readerSize:], nil
 }
 
-// writeReaderState writes the reader's file, or changes the state in it.
-func writeReaderState(dir string, flags int, state uint32, about []byte) error {
-	f, err := os.OpenFile(filepath.Join(dir, readerFile), os.O_WRONLY|flags, 0o600)
-	if err != nil {
-		return err
-	}
-	b := append(make([]byte, readerSize), about...)
-	copy(b, magic)
-	binary.LittleEndian.PutUint32(b[atVersion:], version)
-	binary.LittleEndian.PutUint32(b[atReaderState:], state)
-	_, err = f.WriteAt(b, 0)
-	return errors.Join(err, f.Close())
-}
-
 // Stop tells writers that nobody reads any more. What they had written before is there for a last [Tail.Poll]. A record that
 // is written at this very moment may be there, too, although its writer believes it lost.
 func (t *Tail) Stop() error {
-	if t.unlock == nil {
+	if t.file == nil {
 		return nil
 	}
-	if err := writeReaderState(t.dir, 0, readerStopped, nil); err != nil {
+	if err := tellStop(t.file); err != nil {
 		return fmt.Errorf("stop following journals: %w", err)
 	}
 	return nil
@@ -101,6 +124,12 @@ func (t *Tail) Close(remove bool) (gone bool, err error) {
 	}
 	unlock := t.unlock
 	t.unlock = nil
+	_ = t.file.Close()
+	t.file = nil
+	if _, err := os.Lstat(t.dir); errors.Is(err, fs.ErrNotExist) {
+		unlock()
+		return true, nil
+	}
 	if remove {
 		err = removeJournals(t.dir)
 	}
@@ -144,8 +173,10 @@ func RemoveFolder(dir string) (gone bool, err error) {
 // removeFolder removes a folder that is locked and holds no journal, its reader's file with it, and tells whether it is gone.
 func removeFolder(dir string, unlock func()) (gone bool, err error) {
 	// A process that is about to begin a journal has to know that it is too late; one that has begun it just now may notice.
-	err = writeReaderState(dir, 0, readerStopped, nil)
-	if errors.Is(err, fs.ErrNotExist) {
+	f, err := os.OpenFile(filepath.Join(dir, readerFile), os.O_WRONLY, 0)
+	if err == nil {
+		err = errors.Join(tellStop(f), f.Close())
+	} else if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
 	empty := false

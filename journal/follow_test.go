@@ -163,3 +163,28 @@ func TestJournalsNameTheirProcess(t *testing.T) {
 		t.Errorf("%+v", *j)
 	}
 }
+
+// Somebody removes the folder below the feet of its writers: they get to know.
+func TestARemovedFolderHasNoReader(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "journals")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	tail := openTail(t, dir)
+	w := create(t, dir, journal.WithReader())
+	tracer := provider(w).Tracer("s")
+	record(tracer, "a")
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tail.Poll(); !errors.Is(err, journal.ErrRemoved) {
+		t.Errorf("got %v", err)
+	}
+	record(tracer, "b")
+	if s := w.Stats(); s.Ended != 1 || s.Lost != 2 || !errors.Is(w.Err(), journal.ErrNoReader) {
+		t.Errorf("stats %+v, %v", s, w.Err())
+	}
+	if gone, err := tail.Close(true); !gone || err != nil {
+		t.Errorf("gone %v, %v", gone, err)
+	}
+}

@@ -28,6 +28,7 @@ type Tail struct {
 	live     int                      // writers as of the last Poll
 	unended  int                      // their spans that had not ended
 	unlock   func()                   // nil for a Tail that no writer relies on
+	file     *os.File                 // of the reader; nil for a Tail that no writer relies on
 }
 
 // tailed is how far a segment has been read.
@@ -58,6 +59,9 @@ func NewTail(dir string) *Tail {
 // since and not ended, as unfinished ones. There is a Journal for each process that has added something, and each time for each
 // that is dead: nothing will follow, so that its journal can be removed.
 func (t *Tail) Poll() ([]*Journal, error) {
+	if err := t.check(); err != nil {
+		return nil, fmt.Errorf("follow journals: %w", err)
+	}
 	found, err := survey(t.dir, t.here, t.known)
 	if err != nil {
 		return nil, fmt.Errorf("follow journals: %w", err)

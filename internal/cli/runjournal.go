@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"time"
@@ -18,6 +19,8 @@ type runJournals struct {
 	dir    string
 	tail   *journal.Tail
 	failed bool // something could not be stored, and stays in the folder
+
+	unfinished int // spans of processes whose journals were removed
 
 	stop chan struct{}
 	done chan struct{} // closed when following has ended; nil before it has begun
@@ -167,8 +170,11 @@ func (r *localRun) stopRecovering() {
 func (r *localRun) takeJournals() (spans int) {
 	j := r.journals
 	added, err := j.tail.Poll()
-	if err != nil {
+	if err != nil && !j.failed {
 		j.failed = true
+		if errors.Is(err, journal.ErrRemoved) {
+			r.note("%s is gone: processes that keep their spans there send them to the port from now on", j.dir)
+		}
 	}
 	for _, one := range added {
 		spans += one.Finished + one.Unfinished
@@ -176,6 +182,7 @@ func (r *localRun) takeJournals() (spans int) {
 			j.failed = true
 		} else if !one.Alive && !j.failed {
 			_ = one.Remove() // else at the end
+			j.unfinished += one.Open
 		}
 	}
 	if !j.failed {
@@ -238,6 +245,7 @@ func (r *localRun) closeJournals() {
 			break
 		}
 	}
+	r.counts.leave(j.unfinished + j.tail.Open())
 	gone, err := j.tail.Close(!j.failed)
 	if err != nil {
 		r.note("%v", err)
