@@ -280,7 +280,11 @@ func (p *process) mayPrepare() bool {
 
 // reserve takes a file's size out of what the process may use, and a number for it.
 func (p *process) reserve(need int) (size int, number uint32, err error) {
-	size = max(p.w.settings.segment, aligned(headerSize+need))
+	size = p.w.settings.segment
+	if p.files == 0 {
+		size = min(size, firstSegment)
+	}
+	size = max(size, aligned(headerSize+need))
 	if p.size+int64(size) > p.w.settings.max || need > mostSegment {
 		return 0, 0, errFull
 	}

@@ -13,12 +13,13 @@ import (
 
 // Sizes of a journal, in bytes.
 const (
-	// DefaultSegmentSize is the size of one file.
+	// DefaultSegmentSize is the size of one file. The first is of 256 KiB at most.
 	DefaultSegmentSize = 1 << 20
 	// DefaultMaxSize is the most that the files of one process take together.
 	DefaultMaxSize = 256 << 20
 
 	leastSegment = 4 << 10
+	firstSegment = 256 << 10 // at most, of a writer's first: it is made while the program waits, and many need no more
 	mostSegment  = 64 << 20
 )
 
