@@ -102,7 +102,7 @@ func (r *localRun) journalDir() string {
 // How often journals are looked at: soon again while something comes.
 const (
 	pollBusy  = 20 * time.Millisecond
-	pollIdle  = 250 * time.Millisecond
+	pollIdle  = 500 * time.Millisecond
 	pollShare = 200 // looking in vain takes at most one part in so many of the time
 )
 
