@@ -16,7 +16,8 @@ import (
 )
 
 // admits tells whether a connection may be read from. Where senders show no token, a process on this machine must be ours or
-// root's; where the system does not tell whose it is, it is let in.
+// root's; where the system does not tell whose it is, it is let in. One that is closed already, as after a look whether
+// somebody listens here, is nobody's.
 func (s *Server) admits(c net.Conn) bool {
 	if s.options.AnyUser || s.options.Token != "" || !isLoopback(c.RemoteAddr()) {
 		return true
@@ -25,7 +26,11 @@ func (s *Server) admits(c net.Conn) bool {
 	if err != nil {
 		return errors.Is(err, peer.ErrUnknown)
 	}
-	return owner.UID == os.Getuid() || owner.UID == os.Geteuid() || owner.UID == 0
+	if owner.UID == os.Getuid() || owner.UID == os.Geteuid() || owner.UID == 0 {
+		return true
+	}
+	s.strangers.Add(1)
+	return false
 }
 
 func isLoopback(a net.Addr) bool {

@@ -158,3 +158,28 @@ func TestOtherUser(t *testing.T) {
 		}
 	}
 }
+
+// TestGoneIsNoStranger closes connections before they are accepted: nobody was refused.
+func TestGoneIsNoStranger(t *testing.T) {
+	l := mustListen(t)
+	for range 20 {
+		conn, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.Close()
+	}
+	server := receive.New(&sink{}, receive.Options{})
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	res, _ := post(t, "http://"+l.Addr().String()+"/v1/traces", "application/x-protobuf", "", bytes.NewReader(request(good(1))))
+	if stats := server.Stats(); res.StatusCode != 200 || stats.Strangers != 0 || stats.Spans != 1 {
+		t.Errorf("status %d, %+v", res.StatusCode, stats)
+	}
+	if err := server.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+}

@@ -137,7 +137,6 @@ func (s *Server) Serve(l net.Listener) error {
 			continue
 		}
 		if !s.admits(raw) {
-			s.strangers.Add(1)
 			raw.Close()
 			continue
 		}
