@@ -28,7 +28,9 @@ func RunID(trace otlp.TraceID) string {
 }
 
 // Encode returns the span as an OTLP request.
-func (s *Span) Encode(version string) []byte { return commandspan.EncodeScript(s.Resource, version, s.Span) }
+func (s *Span) Encode(version string) []byte {
+	return commandspan.EncodeScript(s.Resource, version, s.Span)
+}
 
 // Traceparent is the span's context for its children. The sampled flag is always set: who starts a span wants the trace.
 func (s *Span) Traceparent() string { return fmt.Sprintf("00-%x-%x-01", s.TraceID, s.SpanID) }
