@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -178,18 +177,6 @@ func (o *onward) wake() {
 	for _, f := range o.senders {
 		f.Wake()
 	}
-}
-
-// stats adds up what became of the spans so far.
-func (o *onward) stats() forward.Stats {
-	o.mu.Lock()
-	senders := slices.Clone(o.senders)
-	o.mu.Unlock()
-	var all forward.Stats
-	for _, f := range senders {
-		all.Add(f.Stats())
-	}
-	return all
 }
 
 // close sends what can be sent until ctx ends. Spans that wait in a store that ends with us have failed.

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"net"
 	"time"
 
 	"forkspan.dev/forkspan/internal/commandspan"
@@ -10,10 +9,9 @@ import (
 	"forkspan.dev/forkspan/internal/proctree"
 )
 
-// origin is where a request of a run came from. At most one of its members is set; neither is for our own spans.
+// origin is where a request of a run came from: over a connection, which its context tells, or out of a journal.
 type origin struct {
-	process proctree.ID // that wrote the journal it was in
-	peer    net.Addr    // the other end of the connection that it came over
+	process proctree.ID // that wrote the journal; zero for a connection
 }
 
 // take stores a request of the command's processes and hands it on. When it returns without error, the request is committed.
