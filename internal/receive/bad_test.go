@@ -265,6 +265,11 @@ func TestTooLarge(t *testing.T) {
 			res, answer := post(t, url, "application/json", "gzip", bytes.NewReader(bomb))
 			return res.StatusCode == http.StatusRequestEntityTooLarge && strings.HasPrefix(string(answer), `{"code":8,`)
 		},
+		"http JSON of parts that are nothing": func(t *testing.T) bool {
+			body := `{"resourceSpans":[{"scopeSpans":[{"spans":[` + strings.Repeat("{},", 10<<20) + `{}]}]}]}`
+			res, answer := post(t, url, "application/json", "", strings.NewReader(body))
+			return res.StatusCode == http.StatusRequestEntityTooLarge && strings.Contains(string(answer), "too many parts")
+		},
 		"grpc": func(*testing.T) bool {
 			err := conn.Invoke(context.Background(), exportMethod, make([]byte, large), new([]byte))
 			return status.Code(err) == codes.ResourceExhausted
@@ -289,7 +294,7 @@ func TestTooLarge(t *testing.T) {
 	if err := conn.Invoke(context.Background(), exportMethod, request(good(1)), new([]byte)); err != nil || to.count() != 1 {
 		t.Errorf("afterwards: %v, %d spans", err, to.count())
 	}
-	if stats := server.Stats(); stats.Refused != 7 || stats.Requests != 8 {
+	if stats := server.Stats(); stats.Refused != 8 || stats.Requests != 9 {
 		t.Errorf("counts: %+v", stats)
 	}
 }

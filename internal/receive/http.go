@@ -1,6 +1,8 @@
 package receive
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -88,9 +90,8 @@ func (s *Server) traces(w http.ResponseWriter, r *http.Request) {
 	no := s.withBody(w, r, kind, func(m *message) (no *refusal) {
 		protobuf := m.body
 		if kind == typeJSON {
-			var err error
-			if protobuf, err = otlp.FromJSON(protobuf); err != nil {
-				return &refusal{codes.InvalidArgument, err.Error()}
+			if protobuf, no = s.fromJSON(r.Context(), protobuf); no != nil {
+				return no
 			}
 		}
 		a, no = s.take(r.Context(), protobuf)
@@ -105,6 +106,32 @@ func (s *Server) traces(w http.ResponseWriter, r *http.Request) {
 	default:
 		answerHTTP(w, kind, a.protobuf())
 	}
+}
+
+// Bounds of decoding JSON, in which three bytes can ask for some hundreds. The parts allow for about 13,000 spans.
+const (
+	maxJSONParts = 400_000 // commas and opening braces
+	smallJSON    = 64 << 10
+)
+
+// fromJSON turns a request in JSON into protobuf, one large request at a time.
+func (s *Server) fromJSON(ctx context.Context, body []byte) ([]byte, *refusal) {
+	if len(body) > smallJSON {
+		if bytes.Count(body, []byte(","))+bytes.Count(body, []byte("{")) > maxJSONParts {
+			return nil, &refusal{codes.ResourceExhausted, "too many parts for one request in JSON: send fewer spans at once, or protobuf"}
+		}
+		select {
+		case s.largeJSON <- struct{}{}:
+			defer func() { <-s.largeJSON }()
+		case <-ctx.Done():
+			return nil, &refusal{codes.Unavailable, "the request was given up"}
+		}
+	}
+	protobuf, err := otlp.FromJSON(body)
+	if err != nil {
+		return nil, &refusal{codes.InvalidArgument, err.Error()}
+	}
+	return protobuf, nil
 }
 
 // otherHTTP handles an export request for another signal.

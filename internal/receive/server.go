@@ -70,6 +70,8 @@ type Server struct {
 	room    room
 	inHand  chan struct{} // a place for each request that is being stored
 
+	largeJSON chan struct{} // the place of the one that is being decoded
+
 	http2 http2Conns
 
 	mu        sync.Mutex
@@ -103,6 +105,7 @@ func New(sink Sink, options Options) *Server {
 		inHand:  make(chan struct{}, maxInHand),
 		conns:   make(map[*conn]struct{}),
 
+		largeJSON: make(chan struct{}, 1),
 		listeners: make(map[net.Listener]struct{}),
 	}
 	s.http = s.newHTTP()
