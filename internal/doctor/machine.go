@@ -139,8 +139,8 @@ func (d *examination) examineMachine(ctx context.Context) {
 func (d *examination) examineWatching() {
 	w := proctree.New(proctree.Options{})
 	w.Follow(os.Getpid())
+	w.Stop() // what it says before it has begun is no answer
 	c := w.Coverage()
-	w.Stop()
 	switch {
 	case c.Unwatched:
 		d.add(Machine, "processes", Info, "the processes below a run cannot be watched on this system: only the command itself is known", "")

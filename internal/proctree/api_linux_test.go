@@ -127,3 +127,19 @@ func TestPidReuseInNamespace(t *testing.T) {
 		t.Errorf("%s the tree is wrong, %+v:\n%s", out, w.Coverage, Table(w.Processes))
 	}
 }
+
+// A watcher that is stopped as soon as it knows its root has still looked, and says how it could.
+func TestStopAtOnce(t *testing.T) {
+	events := eventsPermitted(t)
+	for range 50 {
+		w := New(Options{})
+		w.Follow(os.Getpid())
+		w.Stop()
+		if c := w.Coverage(); c.Events != events || c.Forks < 0 {
+			t.Fatalf("%+v, events are permitted: %v", c, events)
+		}
+		if list := w.Processes(); len(list) == 0 || list[0].PID != os.Getpid() || len(list[0].Args) == 0 {
+			t.Fatalf("%+v", list)
+		}
+	}
+}

@@ -114,7 +114,11 @@ func (w *Watcher) run() {
 	select {
 	case <-w.begun:
 	case <-w.stopping:
-		return
+		select {
+		case <-w.begun: // a root that lived for no time at all
+		default:
+			return
+		}
 	}
 	w.start(subscribed)
 	for !w.isStopping() {
