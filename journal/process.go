@@ -117,10 +117,13 @@ func (p *process) append(k kind, rec []byte, at *spanContext, key spanKey) error
 
 // putRead is put, for a reader if there has to be one.
 func (p *process) putRead(rec []byte, at *spanContext) (where place, err error) {
-	if p.ended { // and the reader's file perhaps closed
+	switch { // in both cases the reader's file is closed, or soon
+	case p.stopping:
+		return where, ErrNoReader
+	case p.ended:
 		return where, os.ErrClosed
 	}
-	stopped := p.stopping || p.w.reader.stopped()
+	stopped := p.w.reader.stopped()
 	if !stopped {
 		where, err = p.put(rec, at)
 		stopped = p.w.reader.stopped() // asked again when the record is there: a reader that does not see it says so first
@@ -128,10 +131,8 @@ func (p *process) putRead(rec []byte, at *spanContext) (where place, err error) 
 	if !stopped {
 		return where, err
 	}
-	if !p.stopping {
-		p.stopping = true
-		go p.end(false) // and leave the files: the reader may still be at it
-	}
+	p.stopping = true
+	go p.end(false) // and leave the files: the reader may still be at it
 	return where, ErrNoReader
 }
 
