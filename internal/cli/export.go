@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"forkspan.dev/forkspan/internal/otlp"
+	"forkspan.dev/forkspan/internal/spanfile"
 	"forkspan.dev/forkspan/internal/store"
 )
 
@@ -55,20 +56,20 @@ func newExport(a *app) *cobra.Command {
 	})
 	flags := cmd.Flags()
 	flags.StringVarP(&f.output, "output", "o", "-", "`FILE` to write; - for standard output")
-	choice(flags, &f.format, "format", "", []string{formatJSON, formatProtobuf}, "`format`: otlp-json or otlp-proto (default: as the file's name says)")
+	choice(flags, &f.format, "format", "", []string{spanfile.FormatJSON, spanfile.FormatProtobuf}, "`format`: otlp-json or otlp-proto (default: as the file's name says)")
 	flags.BoolVar(&f.all, "all", false, "all runs, and what was received without one")
 	a.addRedactFlag(cmd, "hide secrets in the spans")
 	_ = cmd.RegisterFlagCompletionFunc("output", completeFiles) // these fail for an unknown flag only
-	_ = cmd.RegisterFlagCompletionFunc("format", completeWords(formatJSON, formatProtobuf))
+	_ = cmd.RegisterFlagCompletionFunc("format", completeWords(spanfile.FormatJSON, spanfile.FormatProtobuf))
 	return cmd
 }
 
 func (a *app) exportRuns(ctx context.Context, f exportFlags, refs []string) error {
 	if f.format == "" {
-		f.format = formatByName(f.output)
+		f.format = spanfile.FormatByName(f.output)
 	}
 	_, _, terminal := terminalSize(a.Stdout)
-	if f.output == "-" && f.format == formatProtobuf && terminal {
+	if f.output == "-" && f.format == spanfile.FormatProtobuf && terminal {
 		return withHint(&exitError{status: statusUsage, err: errors.New("export: protobuf is nothing for a terminal")}, "-o FILE, or a pipe")
 	}
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
@@ -76,12 +77,12 @@ func (a *app) exportRuns(ctx context.Context, f exportFlags, refs []string) erro
 	if len(refs) == 0 {
 		refs = []string{""}
 	}
-	e := exporter{app: a, flags: f, progress: a.newProgress("exporting", 0), problems: map[string][]fileProblem{}}
+	e := exporter{app: a, flags: f, progress: a.newProgress("exporting", 0), problems: map[string][]spanfile.Problem{}}
 	var err error
 	if f.output == "-" {
 		err = e.fill(ctx, a.Stdout, refs)
 	} else {
-		err = placeFile(f.output, func(w io.Writer) error { return e.fill(ctx, w, refs) })
+		err = spanfile.Place(f.output, func(w io.Writer) error { return e.fill(ctx, w, refs) })
 	}
 	e.progress.done()
 	if err != nil {
@@ -105,18 +106,18 @@ func (a *app) exportRuns(ctx context.Context, f exportFlags, refs []string) erro
 type exporter struct {
 	*app
 	flags    exportFlags
-	file     *spanFile
+	file     *spanfile.Writer
 	spans    int
 	progress *progress
-	problems map[string][]fileProblem
+	problems map[string][]spanfile.Problem
 }
 
 // fill writes all that the references name to w.
 func (e *exporter) fill(ctx context.Context, w io.Writer, refs []string) (err error) {
-	if e.file, err = newSpanFile(w, e.flags.output, e.flags.format); err != nil {
+	if e.file, err = spanfile.NewWriter(w, e.flags.output, e.flags.format); err != nil {
 		return err
 	}
-	e.file.redact = e.storing.redact
+	e.file.Redact = e.storing.redact
 	if e.flags.all {
 		err = e.addAll(ctx)
 	} else {
@@ -126,7 +127,7 @@ func (e *exporter) fill(ctx context.Context, w io.Writer, refs []string) (err er
 			}
 		}
 	}
-	return errors.Join(err, e.file.finish())
+	return errors.Join(err, e.file.Finish())
 }
 
 func (e *exporter) add(ctx context.Context, ref string) error {
@@ -156,7 +157,7 @@ func (e *exporter) addAll(ctx context.Context) error {
 	}
 	for request, err := range e.counted(ctx, db.Requests(ctx, "")) { // first: what follows a head belongs to it
 		if err == nil {
-			err = e.file.add(request.Body)
+			err = e.file.Add(request.Body)
 		}
 		if err != nil {
 			return err
@@ -176,7 +177,7 @@ func (e *exporter) addRun(ctx context.Context, db *store.Store, run store.Run) e
 		return err
 	}
 	passes := 0
-	return e.file.addRun(run, processes, func() iter.Seq2[store.Request, error] {
+	return e.file.AddRun(run, processes, func() iter.Seq2[store.Request, error] {
 		if passes++; passes == 1 {
 			return db.Requests(ctx, run.ID)
 		}
@@ -188,7 +189,7 @@ func (e *exporter) addRun(ctx context.Context, db *store.Store, run store.Run) e
 func (e *exporter) addTrace(ctx context.Context, db *store.Store, id otlp.TraceID) error {
 	for request, err := range e.counted(ctx, db.Trace(ctx, id)) {
 		if err == nil {
-			err = e.file.add(otlp.OnlyTrace(request.Body, id))
+			err = e.file.Add(otlp.OnlyTrace(request.Body, id))
 		}
 		if err != nil {
 			return err
@@ -199,19 +200,19 @@ func (e *exporter) addTrace(ctx context.Context, db *store.Store, id otlp.TraceI
 
 // addFile writes another file's spans, and what it says of runs.
 func (e *exporter) addFile(ctx context.Context, path string) error {
-	file := traceFile{
-		request: func(body []byte, sum otlp.Summary) error {
+	file := spanfile.Reader{
+		Request: func(body []byte, sum otlp.Summary) error {
 			e.spans += sum.Spans
 			e.progress.show(0, int64(e.spans))
-			return errors.Join(ctx.Err(), e.file.add(body))
+			return errors.Join(ctx.Err(), e.file.Add(body))
 		},
-		head: func(h fileHead) error { return e.file.head(h.run, h.processes) },
+		Head: func(h spanfile.Head) error { return e.file.Head(h.Run, h.Processes) },
 	}
 	if _, err := e.readTraceFile(path, &file); err != nil {
 		return err
 	}
-	e.problems[path] = file.problems
-	if file.requests == 0 {
+	e.problems[path] = file.Problems
+	if file.Requests == 0 {
 		return noSpans("read", path)
 	}
 	return nil

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/base32"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"forkspan.dev/forkspan/internal/otlp"
+	"forkspan.dev/forkspan/internal/spanfile"
 	"forkspan.dev/forkspan/internal/store"
 )
 
@@ -90,7 +90,7 @@ func (a *app) importFile(ctx context.Context, db *store.Store, path, name string
 	i := importing{app: a, db: db, path: path, name: name}
 	progress := a.newProgress("importing "+path, f.size)
 	spans := int64(0)
-	i.file.request = func(body []byte, sum otlp.Summary) error {
+	i.file.Request = func(body []byte, sum otlp.Summary) error {
 		if i.run == nil { // a file that says nothing of runs is one
 			if err := i.begin(ctx, i.ofContent(f.id), nil); err != nil {
 				return err
@@ -104,15 +104,15 @@ func (a *app) importFile(ctx context.Context, db *store.Store, path, name string
 		i.spans += int64(sum.Spans)
 		return db.Append(ctx, i.run.ID, body, sum)
 	}
-	i.file.head = func(h fileHead) error {
+	i.file.Head = func(h spanfile.Head) error {
 		if err := i.end(ctx); err != nil {
 			return err
 		}
-		return i.begin(ctx, h.run, h.processes)
+		return i.begin(ctx, h.Run, h.Processes)
 	}
-	err = i.file.read(f)
+	err = i.file.Read(f)
 	progress.done()
-	if err == nil && i.file.requests == 0 {
+	if err == nil && i.file.Requests == 0 {
 		err = noSpans("import", path)
 	} else if err != nil {
 		err = fmt.Errorf("import %s: %w", path, err)
@@ -121,16 +121,16 @@ func (a *app) importFile(ctx context.Context, db *store.Store, path, name string
 		if i.run != nil && !i.skip {
 			err = errors.Join(err, db.Remove(context.WithoutCancel(ctx), i.run.ID))
 		}
-		return errors.Join(err, a.warn(path, i.file.problems))
+		return errors.Join(err, a.warn(path, i.file.Problems))
 	}
 	if err := i.end(ctx); err != nil {
 		return fmt.Errorf("import %s: %w", path, err)
 	}
-	return a.warn(path, i.file.problems)
+	return a.warn(path, i.file.Problems)
 }
 
 // finishImport completes the run with its account.
-func finishImport(ctx context.Context, db *store.Store, run *store.Run, file *traceFile) error {
+func finishImport(ctx context.Context, db *store.Store, run *store.Run, file *spanfile.Reader) error {
 	traces, err := db.Traces(ctx, run.ID)
 	if err != nil {
 		return err
@@ -140,7 +140,7 @@ func finishImport(ctx context.Context, db *store.Store, run *store.Run, file *tr
 		return err
 	}
 	run.Account.Traces, run.Account.Processes = int64(len(traces)), int64(len(processes))
-	if n := len(file.problems); n > 0 {
+	if n := len(file.Problems); n > 0 {
 		run.Account.Dropped = map[string]int64{"damaged": int64(n)}
 	}
 	run.End = time.Now()
@@ -205,17 +205,7 @@ func (f *importedFile) identify() error {
 	if f.size, err = io.Copy(hash, f.File); err != nil {
 		return err
 	}
-	f.id = contentRunID(hash.Sum(nil))
+	f.id = store.RunIDOf(hash.Sum(nil))
 	_, err = f.Seek(0, io.SeekStart)
 	return err
 }
-
-// contentRunID makes a run id of a hash: its first fifty bits in Crockford's base32, like [store.NewRunID]'s.
-func contentRunID(hash []byte) string {
-	const digits = 10
-	return crockford.EncodeToString(hash)[:digits]
-}
-
-const crockfordDigits = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-
-var crockford = base32.NewEncoding(crockfordDigits)

@@ -17,8 +17,9 @@ func TestImportGoesOnAfterItWasCutOff(t *testing.T) {
 	ctx := context.Background()
 	dir := t.TempDir()
 	path, db := filepath.Join(dir, "a.jsonl"), filepath.Join(dir, "forkspan.db")
-	other := strings.Replace(requestJSON("b"), `"spanId":"0000000000000001"`, `"spanId":"0000000000000002"`, 1)
-	text := requestJSON("a") + "\n" + other
+	const one = `{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"00000000000000000000000000000001",` +
+		`"spanId":"0000000000000001","name":"a","startTimeUnixNano":"1","endTimeUnixNano":"2"}]}]}]}`
+	text := one + "\n" + strings.Replace(one, `"spanId":"0000000000000001"`, `"spanId":"0000000000000002"`, 1)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"forkspan.dev/forkspan/internal/spanfile"
 	"forkspan.dev/forkspan/internal/store"
 )
 
@@ -17,7 +18,7 @@ type importing struct {
 	db   *store.Store
 	path string
 	name string // --name
-	file traceFile
+	file spanfile.Reader
 
 	run    *store.Run // that the next request belongs to; nil before the first
 	told   bool       // the file itself says what run is
@@ -41,7 +42,7 @@ func (i *importing) begin(ctx context.Context, run store.Run, processes []store.
 		run.Name = i.name
 	}
 	i.told = run.Kind != "import" || !run.End.IsZero()
-	i.run, i.skip, i.spans, i.before = &run, false, 0, len(i.file.problems)
+	i.run, i.skip, i.spans, i.before = &run, false, 0, len(i.file.Problems)
 	before, err := i.db.FindRun(ctx, run.ID)
 	switch {
 	case errors.Is(err, store.ErrNotFound) || err == nil && before.ID != run.ID:
@@ -74,7 +75,7 @@ func (i *importing) end(ctx context.Context) error {
 		return nil
 	}
 	run := i.run
-	damaged := len(i.file.problems) - i.before
+	damaged := len(i.file.Problems) - i.before
 	if i.told {
 		run.Account.Spans = i.spans
 		if damaged > 0 {

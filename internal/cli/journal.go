@@ -6,11 +6,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 
 	"forkspan.dev/forkspan/internal/otlp"
+	"forkspan.dev/forkspan/internal/spanfile"
 	"forkspan.dev/forkspan/internal/store"
 	"forkspan.dev/forkspan/journal"
 )
@@ -18,14 +17,6 @@ import (
 func isFolder(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.IsDir()
-}
-
-// hasJournals tells whether path is a folder with journals in it.
-func hasJournals(path string) bool {
-	entries, err := os.ReadDir(path)
-	return err == nil && slices.ContainsFunc(entries, func(e os.DirEntry) bool {
-		return strings.HasSuffix(e.Name(), ".journal")
-	})
 }
 
 // importJournals puts what dead processes left in the folder dir into the store, as one run, and removes their journals.
@@ -41,21 +32,21 @@ func (a *app) importJournals(ctx context.Context, db *store.Store, dir, name str
 	if err := db.PutRun(ctx, run); err != nil {
 		return fmt.Errorf("import %s: %w", dir, err)
 	}
-	file := traceFile{request: func(body []byte, sum otlp.Summary) error {
+	file := spanfile.Reader{Request: func(body []byte, sum otlp.Summary) error {
 		run.Account.Spans += int64(sum.Spans)
 		return db.Append(ctx, run.ID, body, sum)
 	}}
 	unfinished := 0
 	recovered := journal.Recover(ctx, dir, func(j *journal.Journal) error {
 		unfinished += j.Unfinished
-		return file.readJournal(j)
+		return file.ReadJournal(j)
 	})
-	if errors.Is(recovered, journal.ErrBusy) || file.requests == 0 {
+	if errors.Is(recovered, journal.ErrBusy) || file.Requests == 0 {
 		err := recovered
 		if err == nil {
 			err = a.noJournals(dir)
 		}
-		return errors.Join(fmt.Errorf("import %s: %w", dir, err), a.warn(dir, file.problems), db.Remove(ctx, run.ID))
+		return errors.Join(fmt.Errorf("import %s: %w", dir, err), a.warn(dir, file.Problems), db.Remove(ctx, run.ID))
 	}
 	if err := finishImport(ctx, db, &run, &file); err != nil {
 		return fmt.Errorf("import %s: %w", dir, err)
@@ -69,7 +60,7 @@ func (a *app) importJournals(ctx context.Context, db *store.Store, dir, name str
 	if recovered != nil {
 		err = errors.Join(err, fmt.Errorf("import %s: %w", dir, recovered))
 	}
-	return errors.Join(err, a.warn(dir, file.problems))
+	return errors.Join(err, a.warn(dir, file.Problems))
 }
 
 // noJournals says why there is nothing to import from a folder.
@@ -80,39 +71,4 @@ func (a *app) noJournals(dir string) error {
 		}
 	}
 	return withHint(errors.New("no journals in it"), "a program writes them with forkspan.WithJournal")
-}
-
-// readJournal takes a journal's spans, the unfinished ones too.
-func (f *traceFile) readJournal(j *journal.Journal) error {
-	where := fmt.Sprintf("journal of process %d", j.PID)
-	if j.Damaged > 0 {
-		f.problem(where, fmt.Errorf("%s damaged", counted(j.Damaged, "file is", "files are")))
-	}
-	for body := range j.Requests() {
-		if err := f.take(where, body); err != nil {
-			return err
-		}
-	}
-	for body := range j.UnfinishedRequests() {
-		if err := f.take(where, body); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// readJournals takes the spans of all journals in a folder, those of live processes too, and leaves them there.
-func (f *traceFile) readJournals(dir string) error {
-	for j, err := range journal.All(dir) {
-		if err != nil {
-			f.problem("journal", err)
-		}
-		if j == nil {
-			continue
-		}
-		if err := f.readJournal(j); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"forkspan.dev/forkspan/internal/report"
+	"forkspan.dev/forkspan/internal/spanfile"
 	"forkspan.dev/forkspan/internal/timeline"
 )
 
@@ -133,7 +134,7 @@ type reported struct {
 	title    string
 	run      *jsonRun
 	stored   bool // so that forkspan show finds its traces
-	problems []fileProblem
+	problems []spanfile.Problem
 }
 
 func (a *app) reportRequests(ctx context.Context, refs []string, f reportRequestsFlags) error {

@@ -23,6 +23,7 @@ import (
 	"forkspan.dev/forkspan/internal/ready"
 	"forkspan.dev/forkspan/internal/redact"
 	"forkspan.dev/forkspan/internal/servers"
+	"forkspan.dev/forkspan/internal/spanfile"
 	"forkspan.dev/forkspan/internal/store"
 	"forkspan.dev/forkspan/internal/supervise"
 )
@@ -103,7 +104,7 @@ func (s *session) prepare(condition ready.Condition) error {
 		s.runID = outer.RunID
 		s.rec = newOuterRun(s, outer)
 	} else {
-		if err := checkOutput(s.flags.output); err != nil {
+		if err := spanfile.CheckPlace(s.flags.output); err != nil {
 			return &exitError{status: statusUsage, err: fmt.Errorf("run: %w", err)}
 		}
 		s.rec = newLocalRun(s)

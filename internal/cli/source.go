@@ -14,6 +14,7 @@ import (
 
 	"forkspan.dev/forkspan/internal/otlp"
 	"forkspan.dev/forkspan/internal/redact"
+	"forkspan.dev/forkspan/internal/spanfile"
 	"forkspan.dev/forkspan/internal/store"
 	"forkspan.dev/forkspan/internal/timeline"
 )
@@ -30,7 +31,7 @@ type source struct {
 	trace    *otlp.TraceID
 	spans    []otlp.Span
 	tree     []store.Process // of the run, by their start; nil when nobody watched it
-	problems []fileProblem
+	problems []spanfile.Problem
 }
 
 // leastTraceDigits is how much of a trace id names it.
@@ -157,7 +158,7 @@ func looksLikePath(ref string) bool {
 
 func fileExists(path string) bool {
 	info, err := os.Stat(path)
-	return err == nil && (!info.IsDir() || hasJournals(path))
+	return err == nil && (!info.IsDir() || spanfile.HasJournals(path))
 }
 
 var errNothingRecorded = errors.New("nothing is recorded yet")
@@ -290,14 +291,14 @@ func findTrace(ctx context.Context, db *store.Store, ref string) (id otlp.TraceI
 // loadFile reads a file of spans without the store; damaged parts are the source's problems.
 func (a *app) loadFile(path string) (*source, error) {
 	src := &source{}
-	var heads []fileHead
-	file := traceFile{
-		request: func(body []byte, _ otlp.Summary) error {
+	var heads []spanfile.Head
+	file := spanfile.Reader{
+		Request: func(body []byte, _ otlp.Summary) error {
 			spans, err := otlp.Decode(body)
 			src.spans = append(src.spans, spans...)
 			return err
 		},
-		head: func(h fileHead) error {
+		Head: func(h spanfile.Head) error {
 			heads = append(heads, h)
 			return nil
 		},
@@ -306,9 +307,9 @@ func (a *app) loadFile(path string) (*source, error) {
 	if src.title, err = a.readTraceFile(path, &file); err != nil {
 		return nil, err
 	}
-	src.problems = file.problems
+	src.problems = file.Problems
 	if len(heads) == 1 {
-		src.run, src.tree, src.title = &heads[0].run, heads[0].processes, runTitle(heads[0].run)
+		src.run, src.tree, src.title = &heads[0].Run, heads[0].Processes, runTitle(heads[0].Run)
 	}
 	if len(src.spans) == 0 {
 		_ = a.warn(path, src.problems) // they say why
@@ -324,16 +325,16 @@ func noSpans(verb, path string) error {
 
 // readFile calls request with each OTLP request of a file, - for standard input. It returns the file's title and what of it
 // could not be read.
-func (a *app) readFile(path string, request func(body []byte) error) (title string, problems []fileProblem, err error) {
-	file := traceFile{request: func(body []byte, _ otlp.Summary) error { return request(body) }}
+func (a *app) readFile(path string, request func(body []byte) error) (title string, problems []spanfile.Problem, err error) {
+	file := spanfile.Reader{Request: func(body []byte, _ otlp.Summary) error { return request(body) }}
 	title, err = a.readTraceFile(path, &file)
-	return title, file.problems, err
+	return title, file.Problems, err
 }
 
 // readTraceFile reads the file at path, - for standard input, or the folder of journals, and returns its title.
-func (a *app) readTraceFile(path string, file *traceFile) (title string, err error) {
-	if hasJournals(path) {
-		if err := file.readJournals(path); err != nil {
+func (a *app) readTraceFile(path string, file *spanfile.Reader) (title string, err error) {
+	if spanfile.HasJournals(path) {
+		if err := file.ReadJournals(path); err != nil {
 			return "", fmt.Errorf("read %s: %w", path, err)
 		}
 		return filepath.Base(path), nil
@@ -348,7 +349,7 @@ func (a *app) readTraceFile(path string, file *traceFile) (title string, err err
 		defer f.Close()
 		in, title = f, filepath.Base(path)
 	}
-	if err := file.read(in); err != nil {
+	if err := file.Read(in); err != nil {
 		return "", fmt.Errorf("read %s: %w", path, err)
 	}
 	return title, nil
@@ -379,7 +380,7 @@ func (s *source) timelineOptions() timeline.Options {
 }
 
 // warn tells what of a file could not be read, and returns the error that ends the command: what could be read was used.
-func (a *app) warn(path string, problems []fileProblem) error {
+func (a *app) warn(path string, problems []spanfile.Problem) error {
 	const most = 10
 	for i, p := range problems {
 		if i == most {

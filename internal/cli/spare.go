@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"slices"
 	"syscall"
+
+	"forkspan.dev/forkspan/internal/spanfile"
 )
 
 // noPlace tells whether err says that a file cannot be where it was to be, by the way there or by the rights to it: another
@@ -23,21 +25,11 @@ func canBeMade(path string) bool {
 	for folder != filepath.Dir(folder) && isMissing(folder) {
 		folder = filepath.Dir(folder)
 	}
-	return tryFolder(folder) == nil
+	return spanfile.TryFolder(folder) == nil
 }
 
 // isMissing tells whether there is nothing at path.
 func isMissing(path string) bool {
 	_, err := os.Stat(path)
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
-}
-
-// tryFolder makes a folder in the one at path and removes it again: only that tells what may be made there, on file systems
-// like /proc not even the rights do.
-func tryFolder(path string) error {
-	made, err := os.MkdirTemp(path, ".forkspan-")
-	if err != nil {
-		return err
-	}
-	return os.Remove(made)
 }

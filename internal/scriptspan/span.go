@@ -2,13 +2,13 @@ package scriptspan
 
 import (
 	"crypto/sha256"
-	"encoding/base32"
 	"encoding/json"
 	"errors"
 	"fmt"
 
 	"forkspan.dev/forkspan/internal/commandspan"
 	"forkspan.dev/forkspan/internal/otlp"
+	"forkspan.dev/forkspan/internal/store"
 )
 
 // Span is a span that a script makes, with what the process that ends it needs to know.
@@ -22,9 +22,8 @@ type Span struct {
 
 // RunID is the id of the run that all the spans belong to which scripts make of one trace, the same for every process.
 func RunID(trace otlp.TraceID) string {
-	const digits = 10 // as those of [store.NewRunID], in Crockford's base32
 	hash := sha256.Sum256(append([]byte("forkspan script\n"), trace[:]...))
-	return base32.NewEncoding("0123456789ABCDEFGHJKMNPQRSTVWXYZ").EncodeToString(hash[:])[:digits]
+	return store.RunIDOf(hash[:])
 }
 
 // Encode returns the span as an OTLP request.

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"crypto/rand"
 	"database/sql/driver"
 	"encoding/json"
 	"fmt"
@@ -51,19 +50,6 @@ type Account struct {
 	Senders  int64              `json:"senders,omitempty"`  // resources that spans came with
 	Silent   int64              `json:"silent,omitempty"`   // processes that ran and sent no span
 	Coverage *proctree.Coverage `json:"coverage,omitempty"` // how completely the processes were seen; nil when they were not watched
-}
-
-// runIDAlphabet is Crockford's base32: no I, L, O, U.
-const runIDAlphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-
-// NewRunID returns a random run id. Any unique prefix names the run; four characters are shown where they are unique.
-func NewRunID() string {
-	var id [10]byte
-	_, _ = rand.Read(id[:]) // never fails
-	for i, b := range id {
-		id[i] = runIDAlphabet[b&31]
-	}
-	return string(id[:])
 }
 
 // PutRun inserts the run or replaces the one with its id.

@@ -1,14 +1,11 @@
-package cli
+package spanfile
 
 import (
 	"bufio"
 	"compress/gzip"
 	"encoding/binary"
-	"errors"
-	"fmt"
 	"io"
 	"iter"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -21,24 +18,25 @@ import (
 
 // The formats of files of spans.
 const (
-	formatJSON     = "otlp-json"  // OTLP JSON lines
-	formatProtobuf = "otlp-proto" // requests, each after its length in four bytes, big endian, as the Collector's file exporter has them
+	FormatJSON     = "otlp-json"  // OTLP JSON lines
+	FormatProtobuf = "otlp-proto" // requests, each after its length in four bytes, big endian, as the Collector's file exporter has them
 )
 
-// formatByName is the format that a file's name asks for.
-func formatByName(path string) string {
+// FormatByName is the format that a file's name asks for.
+func FormatByName(path string) string {
 	name := strings.TrimSuffix(strings.TrimSuffix(strings.ToLower(path), ".gz"), ".zst")
 	switch filepath.Ext(name) {
 	case ".pb", ".binpb", ".proto", ".otlp":
-		return formatProtobuf
+		return FormatProtobuf
 	}
-	return formatJSON
+	return FormatJSON
 }
 
-// spanFile writes requests in one of the formats.
-type spanFile struct {
+// Writer writes requests in one of the formats.
+type Writer struct {
+	Redact bool // hide secrets in the spans; to be set before anything is written
+
 	format string
-	redact bool
 
 	to      io.Writer
 	closers []func() error // from the last to the first that what is written goes through
@@ -46,10 +44,10 @@ type spanFile struct {
 	begun   bool
 }
 
-// newSpanFile returns a file that is written to w, compressed as its name says. finish must be called.
-func newSpanFile(w io.Writer, name, format string) (*spanFile, error) {
+// NewWriter returns a file that is written to w, compressed as its name says. Finish must be called.
+func NewWriter(w io.Writer, name, format string) (*Writer, error) {
 	buffered := bufio.NewWriterSize(w, 1<<16)
-	f := &spanFile{format: format, to: buffered, closers: []func() error{buffered.Flush}}
+	f := &Writer{format: format, to: buffered, closers: []func() error{buffered.Flush}}
 	switch strings.ToLower(filepath.Ext(name)) {
 	case ".gz":
 		packed := gzip.NewWriter(buffered)
@@ -64,7 +62,8 @@ func newSpanFile(w io.Writer, name, format string) (*spanFile, error) {
 	return f, nil
 }
 
-func (f *spanFile) finish() error {
+// Finish writes what is held back. It does not close the file.
+func (f *Writer) Finish() error {
 	for i := len(f.closers) - 1; i >= 0; i-- {
 		if err := f.closers[i](); err != nil {
 			return err
@@ -73,27 +72,27 @@ func (f *spanFile) finish() error {
 	return nil
 }
 
-// head writes what there is to say of the run whose requests follow.
-func (f *spanFile) head(run store.Run, processes []store.Process) error {
-	h := fileHead{run, processes}
-	body, err := h.encode(f.redact)
+// Head writes what there is to say of the run whose requests follow.
+func (f *Writer) Head(run store.Run, processes []store.Process) error {
+	h := Head{run, processes}
+	body, err := h.encode(f.Redact)
 	if err != nil {
 		return err
 	}
 	return f.write(body)
 }
 
-// add writes a request.
-func (f *spanFile) add(body []byte) error {
-	if f.redact {
+// Add writes a request.
+func (f *Writer) Add(body []byte) error {
+	if f.Redact {
 		body, _ = otlp.Redact(body, otlp.Summary{})
 	}
 	return f.write(body)
 }
 
-func (f *spanFile) write(body []byte) (err error) {
+func (f *Writer) write(body []byte) (err error) {
 	f.buf = f.buf[:0]
-	if f.format == formatProtobuf {
+	if f.format == FormatProtobuf {
 		// Files that begin with a zero are read as a row of requests; a very long one first would not.
 		if !f.begun && len(body) >= 1<<24 {
 			f.buf = binary.BigEndian.AppendUint32(f.buf, 0)
@@ -113,12 +112,12 @@ func (f *spanFile) write(body []byte) (err error) {
 	return err
 }
 
-// addRun writes a run with its head. requests is called twice. What forkspan stored of a span of its own when it began is left
+// AddRun writes a run with its head. requests is called twice. What forkspan stored of a span of its own when it began is left
 // out when the whole span follows.
-func (f *spanFile) addRun(run store.Run, processes []store.Process, requests func() iter.Seq2[store.Request, error]) error {
+func (f *Writer) AddRun(run store.Run, processes []store.Process, requests func() iter.Seq2[store.Request, error]) error {
 	whole, err := wholeSpans(requests())
 	if err == nil {
-		err = f.head(run, processes)
+		err = f.Head(run, processes)
 	}
 	if err != nil {
 		return err
@@ -130,42 +129,9 @@ func (f *spanFile) addRun(run store.Run, processes []store.Process, requests fun
 		if isBeginning(request.Body, whole) {
 			continue
 		}
-		if err := f.add(request.Body); err != nil {
+		if err := f.Add(request.Body); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-// placeFile makes the file at path with what fill writes. It appears whole or not at all; what is no regular file (a pipe,
-// /dev/stderr) is written to directly.
-func placeFile(path string, fill func(w io.Writer) error) (err error) {
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("write %s: %w", path, err)
-		}
-	}()
-	special, err := isSpecial(path)
-	if err != nil {
-		return err
-	}
-	if special {
-		f, err := os.OpenFile(path, os.O_WRONLY, 0)
-		if err != nil {
-			return bare(err)
-		}
-		return errors.Join(fill(f), f.Close())
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return bare(err)
-	}
-	err = errors.Join(fill(f), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(bare(err), os.Remove(f.Name()))
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-package cli
+package spanfile
 
 import (
 	"bytes"
@@ -14,9 +14,9 @@ import (
 )
 
 // readFile returns the names of the spans in data, and the problems.
-func readFile(t testing.TB, data []byte) (names []string, problems []fileProblem) {
+func readFile(t testing.TB, data []byte) (names []string, problems []Problem) {
 	t.Helper()
-	f := traceFile{request: func(body []byte, sum otlp.Summary) error {
+	f := Reader{Request: func(body []byte, sum otlp.Summary) error {
 		spans, err := otlp.Decode(body)
 		if err != nil {
 			t.Fatalf("a request that was taken does not decode: %v", err)
@@ -29,10 +29,10 @@ func readFile(t testing.TB, data []byte) (names []string, problems []fileProblem
 		}
 		return nil
 	}}
-	if err := f.read(bytes.NewReader(data)); err != nil {
+	if err := f.Read(bytes.NewReader(data)); err != nil {
 		t.Fatal(err)
 	}
-	return names, f.problems
+	return names, f.Problems
 }
 
 // requestJSON is an OTLP JSON request of one span.
@@ -107,7 +107,7 @@ func TestFileFormats(t *testing.T) {
 			}
 			var where []string
 			for _, p := range problems {
-				where = append(where, p.where)
+				where = append(where, p.Where)
 			}
 			if got := strings.Join(where, "; "); got != test.problems {
 				t.Errorf("problems %v, want them at %q", problems, test.problems)

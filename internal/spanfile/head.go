@@ -1,4 +1,4 @@
-package cli
+package spanfile
 
 import (
 	"bytes"
@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"forkspan.dev/forkspan/internal/otlp"
@@ -15,11 +14,11 @@ import (
 	"forkspan.dev/forkspan/internal/store"
 )
 
-// fileHead is what a file of ours tells of a run before its spans. It is an OTLP request without spans, whose resource has it
+// Head is what a file of ours tells of a run before its spans. It is an OTLP request without spans, whose resource has it
 // as attributes: other readers find nothing in it.
-type fileHead struct {
-	run       store.Run
-	processes []store.Process
+type Head struct {
+	Run       store.Run
+	Processes []store.Process
 }
 
 // The scope and the attributes of a head. Their form is in docs/export.md.
@@ -83,8 +82,8 @@ func (h *headAttributes) add(key string, value any) error {
 
 // encode returns the request. A file may go anywhere: what was stored before secrets were known by their present marks is
 // looked at once more. spansToo says that what was taken from spans is, too.
-func (h *fileHead) encode(spansToo bool) ([]byte, error) {
-	r := &h.run
+func (h *Head) encode(spansToo bool) ([]byte, error) {
+	r := &h.Run
 	head := headJSON{
 		ID: r.ID, Kind: r.Kind, Name: redact.String(r.Name), Command: redact.Args(r.Command), TraceID: hex.EncodeToString(r.TraceID[:]),
 		SpanID: hex.EncodeToString(r.SpanID[:]), ParentID: hex.EncodeToString(r.ParentID[:]), Start: r.Start.UTC(),
@@ -96,9 +95,9 @@ func (h *fileHead) encode(spansToo bool) ([]byte, error) {
 	if !r.End.IsZero() {
 		head.End = r.End.UTC()
 	}
-	processes := make([]store.Process, len(h.processes))
-	for i := range h.processes {
-		processes[i] = h.processes[i].Scrubbed(spansToo)
+	processes := make([]store.Process, len(h.Processes))
+	for i := range h.Processes {
+		processes[i] = h.Processes[i].Scrubbed(spansToo)
 	}
 	one := headResourceSpans{ScopeSpans: make([]headScopes, 1)}
 	one.ScopeSpans[0].Scope.Name = headScope
@@ -117,7 +116,7 @@ func (h *fileHead) encode(spansToo bool) ([]byte, error) {
 func isHead(body []byte) bool { return bytes.Contains(body, []byte(headScope)) }
 
 // decodeHead reads what encode has written. What it says is not trusted further than any file is.
-func decodeHead(body []byte) (h fileHead, err error) {
+func decodeHead(body []byte) (h Head, err error) {
 	line, err := otlp.AppendJSON(nil, body)
 	if err != nil {
 		return h, err
@@ -133,27 +132,27 @@ func decodeHead(body []byte) (h fileHead, err error) {
 			case headRun:
 				err = json.Unmarshal([]byte(a.Value.Text), &head)
 			case headProcesses:
-				err = json.Unmarshal([]byte(a.Value.Text), &h.processes)
+				err = json.Unmarshal([]byte(a.Value.Text), &h.Processes)
 			}
 			if err != nil {
 				return h, err
 			}
 		}
 	}
-	if len(head.ID) != len(store.NewRunID()) || strings.Trim(head.ID, crockfordDigits) != "" {
+	if !store.IsRunID(head.ID) {
 		return h, fmt.Errorf("%q is not the id of a run", head.ID)
 	}
 	if head.Start.IsZero() || !slices.Contains([]string{"run", "import", "proxy", "script", "serve"}, head.Kind) {
 		return h, errors.New("a run without a start or of no known kind")
 	}
-	h.run = store.Run{
+	h.Run = store.Run{
 		ID: head.ID, Kind: head.Kind, Name: head.Name, Command: head.Command, Start: head.Start, Ready: head.Ready, End: head.End,
 		Exit: head.Exit, Account: head.Account,
 	}
 	for _, id := range []struct {
 		to   []byte
 		text string
-	}{{h.run.TraceID[:], head.TraceID}, {h.run.SpanID[:], head.SpanID}, {h.run.ParentID[:], head.ParentID}} {
+	}{{h.Run.TraceID[:], head.TraceID}, {h.Run.SpanID[:], head.SpanID}, {h.Run.ParentID[:], head.ParentID}} {
 		if len(id.text) != hex.EncodedLen(len(id.to)) {
 			return h, fmt.Errorf("%q is not an id", id.text)
 		}

@@ -1,4 +1,4 @@
-package cli
+package spanfile
 
 import (
 	"bufio"
@@ -19,26 +19,26 @@ import (
 // Requests longer than this are not read from files; the receiver takes far less.
 const longestRequest = 1 << 30
 
-// fileProblem is a part of a file that could not be read. The parts around it were.
-type fileProblem struct {
-	where string // "line 3", "request 2"
-	why   string
+// Problem is a part of a file that could not be read. The parts around it were.
+type Problem struct {
+	Where string // "line 3", "request 2"
+	Why   string
 }
 
-func (p fileProblem) String() string { return p.where + ": " + p.why }
+func (p Problem) String() string { return p.Where + ": " + p.Why }
 
-// traceFile reads export requests from a file of any format: OTLP JSON lines, one JSON document (also an array of requests),
+// Reader reads export requests from a file of any format: OTLP JSON lines, one JSON document (also an array of requests),
 // one protobuf request, protobuf requests each after its length in four bytes (as the Collector's file exporter writes them),
 // and each of these under gzip or zstd. The format is told by the content.
-type traceFile struct {
-	request  func(body []byte, sum otlp.Summary) error // takes each request; its error ends the reading
-	head     func(h fileHead) error                    // takes what a file of ours says of the run whose requests follow; may be nil
-	problems []fileProblem
-	requests int
+type Reader struct {
+	Request  func(body []byte, sum otlp.Summary) error // takes each request; its error ends the reading
+	Head     func(h Head) error                        // takes what a file of ours says of the run whose requests follow; may be nil
+	Problems []Problem                                 // what could not be read
+	Requests int                                       // how many were taken
 }
 
-// read reads r to its end. The error is of reading or of request; damaged parts are problems.
-func (f *traceFile) read(r io.Reader) error {
+// Read reads r to its end. The error is of reading or of Request; damaged parts are Problems.
+func (f *Reader) Read(r io.Reader) error {
 	in := bufio.NewReaderSize(r, 1<<16)
 	start, err := in.Peek(4)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -85,7 +85,7 @@ func (u unpacked) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (f *traceFile) readPlain(in *bufio.Reader) error {
+func (f *Reader) readPlain(in *bufio.Reader) error {
 	first, err := firstByte(in)
 	if errors.Is(err, io.EOF) {
 		return nil
@@ -128,7 +128,7 @@ func firstByte(in *bufio.Reader) (byte, error) {
 }
 
 // readJSON takes the text line by line while the first line is a document of its own, and else as one document.
-func (f *traceFile) readJSON(in *bufio.Reader) error {
+func (f *Reader) readJSON(in *bufio.Reader) error {
 	line, end := readLine(in)
 	if end != nil && !errors.Is(end, io.EOF) {
 		return end
@@ -170,7 +170,7 @@ func readLine(in *bufio.Reader) ([]byte, error) {
 }
 
 // document takes one JSON request, or an array of them.
-func (f *traceFile) document(where string, text []byte) error {
+func (f *Reader) document(where string, text []byte) error {
 	text = bytes.TrimSpace(text)
 	if len(text) > 0 && text[0] == '[' {
 		var list []json.RawMessage
@@ -193,7 +193,7 @@ func (f *traceFile) document(where string, text []byte) error {
 	return f.take(where, body)
 }
 
-func (f *traceFile) readFramed(in *bufio.Reader) error {
+func (f *Reader) readFramed(in *bufio.Reader) error {
 	for n := 1; ; n++ {
 		var size [4]byte
 		if _, err := io.ReadFull(in, size[:]); err != nil {
@@ -220,7 +220,7 @@ func (f *traceFile) readFramed(in *bufio.Reader) error {
 	}
 }
 
-func (f *traceFile) readProtobuf(in *bufio.Reader) error {
+func (f *Reader) readProtobuf(in *bufio.Reader) error {
 	body, err := io.ReadAll(io.LimitReader(in, longestRequest))
 	if err != nil {
 		return err
@@ -229,25 +229,25 @@ func (f *traceFile) readProtobuf(in *bufio.Reader) error {
 }
 
 // take checks a request and hands it on without its malformed spans.
-func (f *traceFile) take(where string, body []byte) error {
+func (f *Reader) take(where string, body []byte) error {
 	clean, sum, rejected, reason, err := otlp.Scan(body)
 	if err != nil {
 		f.problem(where, err)
 		return nil
 	}
 	if rejected > 0 {
-		f.problem(where, fmt.Errorf("%s left out: %s", counted(rejected, "malformed span", "malformed spans"), reason))
+		f.problem(where, fmt.Errorf("%d malformed left out: %s", rejected, reason))
 	}
 	if sum.Spans == 0 {
 		return f.takeHead(where, clean)
 	}
-	f.requests++
-	return f.request(clean, sum)
+	f.Requests++
+	return f.Request(clean, sum)
 }
 
 // takeHead takes a request without spans, which is nothing unless it is a head.
-func (f *traceFile) takeHead(where string, body []byte) error {
-	if f.head == nil || !isHead(body) {
+func (f *Reader) takeHead(where string, body []byte) error {
+	if f.Head == nil || !isHead(body) {
 		return nil
 	}
 	h, err := decodeHead(body)
@@ -255,9 +255,9 @@ func (f *traceFile) takeHead(where string, body []byte) error {
 		f.problem(where, fmt.Errorf("what is said of a run: %w", err))
 		return nil
 	}
-	return f.head(h)
+	return f.Head(h)
 }
 
-func (f *traceFile) problem(where string, err error) {
-	f.problems = append(f.problems, fileProblem{where, err.Error()})
+func (f *Reader) problem(where string, err error) {
+	f.Problems = append(f.Problems, Problem{where, err.Error()})
 }
