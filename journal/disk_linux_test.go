@@ -132,6 +132,18 @@ func expect(dir string, want uint64) error {
 }
 
 // A real fork, without exec: the parent's journal is not touched by the child, which has one of its own.
+// A file may be of any size: no more of it is read than its records.
+func TestASparseFileOfATerabyte(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, journal.Segment(nobody, journal.Boot(), 1, spanRecord(kindEnd, "a", 1)))
+	if err := os.Truncate(filepath.Join(dir, files(t, dir)[0]), 1<<40); err != nil {
+		t.Fatal(err)
+	}
+	if got := readAll(t, dir); names(got.finished) != "a" || got.damaged != 0 {
+		t.Errorf("finished: %s, %d damaged", names(got.finished), got.damaged)
+	}
+}
+
 func TestFork(t *testing.T) {
 	dir := t.TempDir()
 	if err := play("fork", nil, dir); err != nil {

@@ -1,6 +1,7 @@
 package journal_test
 
 import (
+	"strings"
 	"testing"
 
 	"forkspan.dev/forkspan/journal"
@@ -64,5 +65,32 @@ func TestTail(t *testing.T) {
 		if got := poll(t, tail); got.journals != nil || files(t, dir) != nil {
 			t.Errorf("left: %v", files(t, dir))
 		}
+	}
+}
+
+// What cannot be read of a dead process is told, not passed over.
+func TestTailOfHeadersThatAreNone(t *testing.T) {
+	whole := journal.Segment(nobody, journal.Boot(), 1, spanRecord(kindEnd, "a", 1))
+	damaged := journal.Segment(nobody, journal.Boot(), 2, spanRecord(kindEnd, "b", 1))
+	damaged[16]++ // the pid
+	dir := t.TempDir()
+	write(t, dir, whole, damaged)
+	tail := journal.NewTail(dir)
+	for range 2 {
+		if got := poll(t, tail); len(got.journals) != 1 || got.damaged != 1 {
+			t.Errorf("%d journals, %d damaged", len(got.journals), got.damaged)
+		}
+	}
+
+	newer := journal.Segment(nobody, journal.Boot(), 2, spanRecord(kindEnd, "b", 1))
+	newer[8]++ // the version
+	dir = t.TempDir()
+	write(t, dir, whole, newer)
+	added, err := journal.NewTail(dir).Poll()
+	if err == nil || !strings.Contains(err.Error(), "newer format") {
+		t.Errorf("error %v", err)
+	}
+	if len(added) != 1 || added[0].Finished != 1 {
+		t.Errorf("%+v", added)
 	}
 }
