@@ -114,6 +114,9 @@ func (t *Tail) poll(w *writerFiles, state *tailedWriter, seen map[string]*tailed
 		if err != nil {
 			if !errors.Is(err, fs.ErrNotExist) { // a live writer removes segments
 				errs = append(errs, err)
+				if s := t.segments[path]; s != nil {
+					seen[path] = s // or all of it would be read again
+				}
 			}
 			continue
 		}
