@@ -1,6 +1,7 @@
 package journal_test
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -92,5 +93,24 @@ func TestTailOfHeadersThatAreNone(t *testing.T) {
 	}
 	if len(added) != 1 || added[0].Finished != 1 {
 		t.Errorf("%+v", added)
+	}
+}
+
+// A start that its writer carries on, since the span is open for so long, is that of a span that was returned before.
+func TestTailOfCarriedStarts(t *testing.T) {
+	dir := t.TempDir()
+	tail := journal.NewTail(dir)
+	live := func(sequence uint32, records ...[]byte) []byte { return journal.Segment(os.Getpid(), journal.Boot(), sequence, records...) }
+	write(t, dir, live(1, spanRecord(kindStart, "a", 1)))
+	if got := poll(t, tail); names(got.unfinished) != "a" || tail.Open() != 1 {
+		t.Errorf("unfinished: %s, %d open", names(got.unfinished), tail.Open())
+	}
+	write(t, dir, live(1, spanRecord(kindStart, "a", 1)), live(2, spanRecord(carried, "a", 1)))
+	if got := poll(t, tail); len(got.unfinished) != 0 || tail.Open() != 1 {
+		t.Errorf("unfinished: %s, %d open", names(got.unfinished), tail.Open())
+	}
+	write(t, dir, live(1, spanRecord(kindStart, "a", 1)), live(2, spanRecord(carried, "a", 1), spanRecord(kindEnd, "a", 1)))
+	if got := poll(t, tail); names(got.finished) != "a" || tail.Open() != 0 {
+		t.Errorf("finished: %s, %d open", names(got.finished), tail.Open())
 	}
 }
