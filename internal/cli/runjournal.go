@@ -105,8 +105,14 @@ func (r *localRun) journalDir() string {
 const (
 	pollBusy  = 20 * time.Millisecond
 	pollIdle  = 500 * time.Millisecond
-	pollShare = 200 // looking in vain takes at most one part in so many of the time
+	pollShare = 200 // looking in vain takes at most one part in so many of the time,
+	pollTimes = 4   // unless that would be so many times the idle pause: one slow look says little about the next
 )
+
+// pollPause is how long to wait after a look that took so long and found nothing. last is the pause before it.
+func pollPause(last, idle, took time.Duration) time.Duration {
+	return max(min(last*3/2, idle), min(pollShare*took, pollTimes*idle))
+}
 
 // follow stores what comes, until stopFollowing.
 func (r *localRun) follow() {
@@ -132,7 +138,7 @@ func (r *localRun) follow() {
 			if r.takeJournals() > 0 {
 				wait = pollBusy
 			} else {
-				wait = max(min(wait*3/2, idle), pollShare*time.Since(began))
+				wait = pollPause(wait, idle, time.Since(began))
 			}
 		}
 	}()
