@@ -136,13 +136,18 @@ func (p *partialExporter) Shutdown(ctx context.Context) error { return p.next.Sh
 // recover exports what dead processes left.
 func (j *journaled) recover(ctx context.Context, s *settings, onError func(error)) {
 	defer close(j.done)
-	var failed error
+	var failed error // the first
+	down := false
 	err := journal.Recover(ctx, s.journal, func(dead *journal.Journal) error {
-		if failed == nil {
-			failed = j.resend(ctx, dead, s.unfinished)
+		if down {
+			return errLeft
 		}
-		if failed != nil {
-			return errLeft // the others would fail too
+		if err := j.resend(ctx, dead, s.unfinished); err != nil {
+			down = isDown(err)
+			if failed == nil {
+				failed = err
+			}
+			return errLeft
 		}
 		if dead.Damaged > 0 {
 			onError(fmt.Errorf("recover journal of pid %d: %d of its files are damaged", dead.PID, dead.Damaged))
@@ -160,6 +165,13 @@ func (j *journaled) recover(ctx context.Context, s *settings, onError func(error
 	case err != nil && !errors.Is(err, journal.ErrBusy):
 		onError(err)
 	}
+}
+
+// isDown tells of an export that failed whether all others would fail as well, and take their time. Else the collector has refused
+// just these spans, perhaps.
+func isDown(err error) bool {
+	var again *retryError
+	return errors.As(err, &again) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }
 
 // errLeft leaves a journal for the next time.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"forkspan.dev/forkspan"
 	"forkspan.dev/forkspan/forkspantest"
@@ -187,6 +188,34 @@ func TestJournalStaysWhileTheCollectorIsDown(t *testing.T) {
 	}
 	if !strings.Contains(reports.String(), "recover journal: export 1 spans") {
 		t.Errorf("reported: %s", reports.String())
+	}
+}
+
+// One journal that the collector refuses does not keep the others from being recovered; an unreachable one is asked once.
+func TestJournalsAreRecoveredBesideOneThatIsRefused(t *testing.T) {
+	for _, test := range []struct {
+		answer    forkspantest.Answer
+		recovered uint64
+	}{
+		{forkspantest.Answer{Code: codes.InvalidArgument}, 1},
+		{forkspantest.Answer{Code: codes.Unavailable, RetryAfter: time.Hour}, 0}, // longer than an export may take
+	} {
+		dir := t.TempDir()
+		killedProcess(t, dir)
+		killedProcess(t, dir)
+		c := forkspantest.NewCollector(t)
+		c.Answer(test.answer)
+		tr, err := forkspan.Init(t.Context(), "test.module", forkspan.WithEndpoint(c.Endpoint()), forkspan.WithJournal(dir),
+			forkspan.WithErrorHandler(func(error) {}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := tr.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if s, left := tr.Stats(), leftBehind(t, dir); s.Recovered != test.recovered || len(left) != 2-int(test.recovered) {
+			t.Errorf("%v: recovered %d, left %v", test.answer.Code, s.Recovered, left)
+		}
 	}
 }
 

@@ -132,6 +132,62 @@ func expect(dir string, want uint64) error {
 }
 
 // A real fork, without exec: the parent's journal is not touched by the child, which has one of its own.
+// A file may be of any size: no more of it is read than its records.
+func TestASparseFileOfATerabyte(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, journal.Segment(nobody, journal.Boot(), 1, spanRecord(kindEnd, "a", 1)))
+	if err := os.Truncate(filepath.Join(dir, files(t, dir)[0]), 1<<40); err != nil {
+		t.Fatal(err)
+	}
+	if got := readAll(t, dir); names(got.finished) != "a" || got.damaged != 0 {
+		t.Errorf("finished: %s, %d damaged", names(got.finished), got.damaged)
+	}
+}
+
+// A follower that cannot open a file for want of file descriptors goes on with it later where it was.
+func TestTailWithoutFileDescriptors(t *testing.T) {
+	dir := t.TempDir()
+	tail := journal.NewTail(dir)
+	write(t, dir, journal.Segment(nobody, journal.Boot(), 1, spanRecord(kindEnd, "a", 1)),
+		journal.Segment(nobody, journal.Boot(), 2, spanRecord(kindEnd, "b", 1)))
+	if got := poll(t, tail); names(got.finished) != "a b" {
+		t.Errorf("finished: %s", names(got.finished))
+	}
+	const atOnce = 1 // file of the two
+	func() {
+		defer limitFiles(t, atOnce)()
+		if _, err := tail.Poll(); !errors.Is(err, unix.EMFILE) {
+			t.Errorf("error %v", err)
+		}
+	}()
+	if got := poll(t, tail); len(got.finished) != 0 {
+		t.Errorf("again: %s", names(got.finished))
+	}
+}
+
+// limitFiles lets this process open n files more, until undo is called.
+func limitFiles(t *testing.T, n uint64) (undo func()) {
+	t.Helper()
+	var before unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	free := uint64(f.Fd()) // the lowest
+	f.Close()
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: free + n, Max: before.Max}); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestFork(t *testing.T) {
 	dir := t.TempDir()
 	if err := play("fork", nil, dir); err != nil {

@@ -1,5 +1,7 @@
 package journal
 
+import "bytes"
+
 // Forked makes w believe that its process was forked.
 func (w *Writer) Forked() {
 	p := w.current.Load()
@@ -44,7 +46,11 @@ func WithNamespace(segment []byte, inode uint64) []byte {
 
 // ReadSegment reads a segment of a dead writer.
 func ReadSegment(b []byte) *Journal {
-	var j Journal
-	j.fill([][]byte{b}, true)
+	j := Journal{paths: []string{"segment"}}
+	_ = j.fill(func(string) (segmentFile, error) { return memoryFile{bytes.NewReader(b)}, nil }, true)
 	return &j
 }
+
+type memoryFile struct{ *bytes.Reader }
+
+func (memoryFile) Close() error { return nil }

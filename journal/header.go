@@ -78,7 +78,7 @@ func parseHeader(b []byte) (h header, records int, ok bool) {
 	h.namespace = le.Uint64(b[atNamespace:])
 	h.sequence = le.Uint32(b[atSequence:])
 	h.phase = le.Uint32(b[atPhase:])
-	return h, records, records >= headerSize && records <= len(b)
+	return h, records, records >= headerSize
 }
 
 // isNewer tells whether b is a segment of a later version of the format.

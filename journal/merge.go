@@ -71,7 +71,7 @@ func (m *merger) record(r record, from *origin) (ok bool) {
 	}
 	m.last = max(m.last, last)
 	if r.kind != kindEnd {
-		if !r.done && (r.kind == kindStart || len(m.started[key]) == 0) {
+		if !r.done && (r.kind == kindStart || len(m.started[key]) == 0 && m.open[key] == 0) {
 			s := &span{key: key, from: from, payload: r.payload}
 			if m.started == nil {
 				m.started = map[spanKey][]*span{}

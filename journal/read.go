@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"iter"
 	"os"
@@ -152,51 +153,64 @@ func pidOf(name string) int {
 // read reads the segments of one writer.
 func (w *writerFiles) read() (*Journal, error) {
 	j := w.journal()
-	var segments [][]byte
-	var errs []error
-	for _, path := range w.paths {
-		b, err := os.ReadFile(path)
-		switch {
-		case errors.Is(err, fs.ErrNotExist): // a live writer removes segments
-		case err != nil:
-			errs = append(errs, fmt.Errorf("read journal: %w", err))
-		case isNewer(b):
-			errs = append(errs, fmt.Errorf("read journal: %s is of a newer format than this program knows", path))
-		default:
-			segments = append(segments, b)
-		}
-	}
-	j.fill(segments, w.dead)
-	return j, errors.Join(errs...)
+	err := j.fill(func(path string) (segmentFile, error) { return os.Open(path) }, w.dead)
+	return j, err
 }
 
-// fill takes the spans of segments, which come in any order.
-func (j *Journal) fill(segments [][]byte, dead bool) {
+// segmentFile is what is read of a file.
+type segmentFile interface {
+	io.ReaderAt
+	io.Closer
+}
+
+// fill takes the spans of the journal's segments. Only one is open at a time, since there may be many, and no more of it is read
+// than its records: a file may be of any size.
+func (j *Journal) fill(open func(path string) (segmentFile, error), dead bool) error {
+	var errs []error
+	look := func(path string, at func(segmentFile) error) {
+		f, err := open(path)
+		if err == nil {
+			err = errors.Join(at(f), f.Close())
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // a live writer removes segments
+			errs = append(errs, fmt.Errorf("read journal: %w", err))
+		}
+	}
 	type part struct {
-		sequence uint32
-		records  []byte
+		*tailed
+		path string
 	}
 	var parts []part
 	broken := 0
-	for _, b := range segments {
-		h, records, ok := parseHeader(b)
-		switch {
-		case ok && h.sequence > 0:
-			dead = dead || h.phase == phaseClosed
-			parts = append(parts, part{h.sequence, b[records:]})
-		case !ok && len(b) >= headerSize && !allZero(b[:len(magic)]): // zeros: was being prepared
-			broken++
-		}
+	for _, path := range j.paths {
+		look(path, func(f segmentFile) error {
+			h, records, what := begin(f)
+			switch what {
+			case segmentOK:
+				dead = dead || h.phase == phaseClosed
+				parts = append(parts, part{newTailed(h, records), path})
+			case segmentBroken:
+				broken++
+			case segmentNewer:
+				return newerError(path)
+			}
+			return nil
+		})
 	}
 	slices.SortStableFunc(parts, func(a, b part) int { return cmp.Compare(a.sequence, b.sequence) })
 	var m merger
 	for _, p := range parts {
-		if _, bad := m.segment(p.records, map[uint32]*origin{}); bad {
-			broken++
-		}
+		look(p.path, func(f segmentFile) error {
+			bad, err := p.read(f, &m)
+			if bad {
+				broken++
+			}
+			return err
+		})
 	}
 	j.finished, j.unfinished = m.result()
 	j.finish(&m, dead, broken)
+	return errors.Join(errs...)
 }
 
 // finish fills in what follows from the journal's spans, and what m knows of them.
@@ -210,20 +224,49 @@ func (j *Journal) finish(m *merger, dead bool, broken int) {
 	}
 }
 
-func readHeader(path string) (header, bool) {
+func readHeader(path string) (h header, ok bool) {
 	f, err := os.Open(path)
 	if err != nil {
-		return header{}, false
+		return h, false
 	}
 	defer f.Close()
-	return headerOf(f)
+	h, _, what := begin(f)
+	return h, what == segmentOK || what == segmentSpare
 }
 
-func headerOf(f *os.File) (header, bool) {
+// beginning is what a segment's file is, by its first bytes.
+type beginning int
+
+const (
+	segmentOK     beginning = iota
+	segmentSpare            // kept ready: holds no records
+	segmentNone             // being prepared
+	segmentNewer            // of a later version of the format
+	segmentBroken           // of nothing that is known
+)
+
+// begin reads the beginning of a segment's file, and where its records begin.
+func begin(f io.ReaderAt) (h header, records int, what beginning) {
 	b := make([]byte, headerSize)
 	n, _ := f.ReadAt(b, 0)
-	h, _, ok := parseHeader(b[:n])
-	return h, ok
+	b = b[:n]
+	h, records, ok := parseHeader(b)
+	switch {
+	case ok && h.sequence > 0:
+		return h, records, segmentOK
+	case ok:
+		return h, records, segmentSpare
+	case n < headerSize || allZero(b[:len(magic)]):
+		return h, 0, segmentNone
+	case isNewer(b):
+		return h, 0, segmentNewer
+	}
+	return h, 0, segmentBroken
+}
+
+// newerError is for a segment that a later version of this program has to read.
+func newerError(path string) error {
+	return fmt.Errorf("%q is of a newer format than this program knows", path)
 }
 
 // isLocked tells whether a process holds the lock on the file.

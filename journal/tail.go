@@ -41,6 +41,10 @@ type tailed struct {
 	consumed bool // and its writer was told
 }
 
+func newTailed(h header, records int) *tailed {
+	return &tailed{sequence: h.sequence, phase: h.phase, next: int64(records), contexts: map[uint32]*origin{}}
+}
+
 // tailedWriter is what is known of a writer.
 type tailedWriter struct {
 	merger          // its starts are those that have not been returned
@@ -102,6 +106,7 @@ func (t *Tail) poll(w *writerFiles, state *tailedWriter, seen map[string]*tailed
 		file *os.File // nil when all of it was read
 	}
 	var parts []part
+	var headless []string
 	var errs []error
 	dead := w.dead
 	for _, path := range w.paths {
@@ -109,18 +114,27 @@ func (t *Tail) poll(w *writerFiles, state *tailedWriter, seen map[string]*tailed
 		if err != nil {
 			if !errors.Is(err, fs.ErrNotExist) { // a live writer removes segments
 				errs = append(errs, err)
+				if s := t.segments[path]; s != nil {
+					seen[path] = s // or all of it would be read again
+				}
 			}
 			continue
 		}
-		h, ok := headerOf(f)
-		if !ok || h.sequence == 0 {
+		h, records, what := begin(f)
+		if what != segmentOK {
 			_ = f.Close()
+			switch what {
+			case segmentNewer:
+				errs = append(errs, newerError(path))
+			case segmentBroken:
+				headless = append(headless, path)
+			}
 			continue
 		}
 		dead = dead || h.phase == phaseClosed
 		s := t.segments[path]
 		if s == nil || s.sequence != h.sequence {
-			s = &tailed{sequence: h.sequence, next: headerSize, contexts: map[uint32]*origin{}}
+			s = newTailed(h, records)
 		}
 		s.phase = h.phase
 		seen[path] = s
@@ -141,10 +155,15 @@ func (t *Tail) poll(w *writerFiles, state *tailedWriter, seen map[string]*tailed
 		if err != nil {
 			errs = append(errs, err)
 		}
-		if broken && (dead || p.complete) && !slices.Contains(state.bad, p.path) { // else it may only not be there yet
-			state.bad = append(state.bad, p.path)
+		if broken && (dead || p.complete) { // else it may only not be there yet
+			state.spoil(p.path)
 		}
 		hurry = hurry || p.complete
+	}
+	if dead { // else it may be about to be used again
+		for _, path := range headless {
+			state.spoil(path)
+		}
 	}
 	j := w.journal()
 	limit := now - t.Patience.Nanoseconds()
@@ -155,6 +174,13 @@ func (t *Tail) poll(w *writerFiles, state *tailedWriter, seen map[string]*tailed
 	j.finish(&state.merger, dead, len(state.bad))
 	j.Open = len(state.open) + len(state.order)
 	return j, errors.Join(errs...)
+}
+
+// spoil notes that a part of the segment could not be read.
+func (w *tailedWriter) spoil(path string) {
+	if !slices.Contains(w.bad, path) {
+		w.bad = append(w.bad, path)
+	}
 }
 
 // takeAged takes out the finished spans, and those of the others that were first seen by limit. now is the time of this poll.
@@ -186,7 +212,7 @@ func (m *merger) takeAged(now, limit int64) (finished, unfinished []span) {
 const chunkSize = 64 << 10
 
 // read takes the records that were added to the segment.
-func (s *tailed) read(f *os.File, m *merger) (broken bool, err error) {
+func (s *tailed) read(f io.ReaderAt, m *merger) (broken bool, err error) {
 	for size := chunkSize; ; {
 		var head [recordHead]byte
 		n, err := f.ReadAt(head[:], s.next)
@@ -201,7 +227,7 @@ func (s *tailed) read(f *os.File, m *merger) (broken bool, err error) {
 		if n, err = f.ReadAt(b, s.next); err != nil && !errors.Is(err, io.EOF) {
 			return false, err
 		}
-		if after, ok := headerOf(f); !ok || after.sequence != s.sequence {
+		if after, _, what := begin(f); what != segmentOK || after.sequence != s.sequence {
 			return false, nil // used again meanwhile
 		}
 		taken, bad := m.segment(b[:n], s.contexts)

@@ -1,6 +1,8 @@
 package journal_test
 
 import (
+	"os"
+	"strings"
 	"testing"
 
 	"forkspan.dev/forkspan/journal"
@@ -64,5 +66,51 @@ func TestTail(t *testing.T) {
 		if got := poll(t, tail); got.journals != nil || files(t, dir) != nil {
 			t.Errorf("left: %v", files(t, dir))
 		}
+	}
+}
+
+// What cannot be read of a dead process is told, not passed over.
+func TestTailOfHeadersThatAreNone(t *testing.T) {
+	whole := journal.Segment(nobody, journal.Boot(), 1, spanRecord(kindEnd, "a", 1))
+	damaged := journal.Segment(nobody, journal.Boot(), 2, spanRecord(kindEnd, "b", 1))
+	damaged[16]++ // the pid
+	dir := t.TempDir()
+	write(t, dir, whole, damaged)
+	tail := journal.NewTail(dir)
+	for range 2 {
+		if got := poll(t, tail); len(got.journals) != 1 || got.damaged != 1 {
+			t.Errorf("%d journals, %d damaged", len(got.journals), got.damaged)
+		}
+	}
+
+	newer := journal.Segment(nobody, journal.Boot(), 2, spanRecord(kindEnd, "b", 1))
+	newer[8]++ // the version
+	dir = t.TempDir()
+	write(t, dir, whole, newer)
+	added, err := journal.NewTail(dir).Poll()
+	if err == nil || !strings.Contains(err.Error(), "newer format") {
+		t.Errorf("error %v", err)
+	}
+	if len(added) != 1 || added[0].Finished != 1 {
+		t.Errorf("%+v", added)
+	}
+}
+
+// A start that its writer carries on, since the span is open for so long, is that of a span that was returned before.
+func TestTailOfCarriedStarts(t *testing.T) {
+	dir := t.TempDir()
+	tail := journal.NewTail(dir)
+	live := func(sequence uint32, records ...[]byte) []byte { return journal.Segment(os.Getpid(), journal.Boot(), sequence, records...) }
+	write(t, dir, live(1, spanRecord(kindStart, "a", 1)))
+	if got := poll(t, tail); names(got.unfinished) != "a" || tail.Open() != 1 {
+		t.Errorf("unfinished: %s, %d open", names(got.unfinished), tail.Open())
+	}
+	write(t, dir, live(1, spanRecord(kindStart, "a", 1)), live(2, spanRecord(carried, "a", 1)))
+	if got := poll(t, tail); len(got.unfinished) != 0 || tail.Open() != 1 {
+		t.Errorf("unfinished: %s, %d open", names(got.unfinished), tail.Open())
+	}
+	write(t, dir, live(1, spanRecord(kindStart, "a", 1)), live(2, spanRecord(carried, "a", 1), spanRecord(kindEnd, "a", 1)))
+	if got := poll(t, tail); names(got.finished) != "a" || tail.Open() != 0 {
+		t.Errorf("finished: %s, %d open", names(got.finished), tail.Open())
 	}
 }

@@ -18,7 +18,9 @@ import (
 type runJournals struct {
 	dir    string
 	tail   *journal.Tail
-	failed bool // something could not be stored, and stays in the folder
+	failed bool  // something could not be stored, and stays in the folder
+	gone   bool  // somebody has removed the folder
+	unread error // why the last look did not see all there is
 
 	unfinished int // spans of processes whose journals were removed
 
@@ -103,8 +105,14 @@ func (r *localRun) journalDir() string {
 const (
 	pollBusy  = 20 * time.Millisecond
 	pollIdle  = 500 * time.Millisecond
-	pollShare = 200 // looking in vain takes at most one part in so many of the time
+	pollShare = 200 // looking in vain takes at most one part in so many of the time,
+	pollTimes = 4   // unless that would be so many times the idle pause: one slow look says little about the next
 )
+
+// pollPause is how long to wait after a look that took so long and found nothing. last is the pause before it.
+func pollPause(last, idle, took time.Duration) time.Duration {
+	return max(min(last*3/2, idle), min(pollShare*took, pollTimes*idle))
+}
 
 // follow stores what comes, until stopFollowing.
 func (r *localRun) follow() {
@@ -130,7 +138,7 @@ func (r *localRun) follow() {
 			if r.takeJournals() > 0 {
 				wait = pollBusy
 			} else {
-				wait = max(min(wait*3/2, idle), pollShare*time.Since(began))
+				wait = pollPause(wait, idle, time.Since(began))
 			}
 		}
 	}()
@@ -170,18 +178,16 @@ func (r *localRun) stopRecovering() {
 func (r *localRun) takeJournals() (spans int) {
 	j := r.journals
 	added, err := j.tail.Poll()
-	if err != nil && !j.failed {
-		j.failed = true
-		if errors.Is(err, journal.ErrRemoved) {
-			r.note("%s is gone: processes that keep their spans there send them to the port from now on", j.dir)
-		}
+	if j.unread = err; errors.Is(err, journal.ErrRemoved) && !j.gone {
+		j.gone = true
+		r.note("%s is gone: processes that keep their spans there send them to the port from now on", j.dir)
 	}
 	for _, one := range added {
 		spans += one.Finished + one.Unfinished
 		if !r.takeJournal(one) {
 			j.failed = true
-		} else if !one.Alive && !j.failed {
-			_ = one.Remove() // else at the end
+		} else if !one.Alive && !j.failed && err == nil {
+			_ = one.Remove() // else later
 			j.unfinished += one.Open
 		}
 	}
@@ -236,9 +242,7 @@ func (r *localRun) closeJournals() {
 	if j == nil {
 		return
 	}
-	if err := j.tail.Stop(); err != nil {
-		j.failed = true
-	}
+	stopped := j.tail.Stop()
 	j.tail.Patience = 0
 	for range 3 { // a writer that ended just now may have begun a file meanwhile
 		if r.takeJournals() == 0 {
@@ -246,11 +250,14 @@ func (r *localRun) closeJournals() {
 		}
 	}
 	r.counts.leave(j.unfinished + j.tail.Open())
-	gone, err := j.tail.Close(!j.failed)
-	if err != nil {
-		r.note("%v", err)
-	}
-	if gone {
+	err := errors.Join(stopped, j.unread)
+	gone, closed := j.tail.Close(!j.failed && err == nil)
+	switch err = errors.Join(err, closed); {
+	case gone:
 		r.record.Journal = ""
+	case err != nil:
+		r.note("spans are left in %s for the next forkspan: %v", j.dir, err)
+	case j.failed: // as was said
+		r.note("spans are left in %s for the next forkspan", j.dir)
 	}
 }
