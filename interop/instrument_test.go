@@ -15,6 +15,7 @@ import (
 	"forkspan.dev/forkspan/forkspantest"
 	"forkspan.dev/forkspan/internal/pyinstrument"
 	"forkspan.dev/forkspan/journal"
+	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
 )
@@ -79,6 +80,11 @@ func (i instrumented) read() content {
 		}
 		finished, own := decode(i.t, j.Requests())
 		unfinished, ownUnfinished := decode(i.t, j.UnfinishedRequests())
+		for _, s := range slices.Concat(finished, unfinished, own, ownUnfinished) {
+			if pid, _ := s.ResourceAttribute("process.pid"); pid != int64(j.PID) {
+				i.t.Errorf("span %q in the journal of process %d is of process %v", s.GetName(), j.PID, pid)
+			}
+		}
 		c.finished = append(c.finished, finished...)
 		c.unfinished = append(c.unfinished, unfinished...)
 		c.own = append(c.own, append(own, ownUnfinished...)...)
@@ -191,7 +197,9 @@ func checkSame(t *testing.T, got, want forkspantest.Span) {
 	if want.GetStatus().GetCode() == 0 {
 		want.Status = nil
 	}
-	for _, pair := range [][2]proto.Message{{got.Span, want.Span}, {got.Resource, want.Resource}, {got.Scope, want.Scope}} {
+	resource := proto.CloneOf(got.Resource)
+	resource.Attributes = slices.DeleteFunc(resource.Attributes, func(kv *commonpb.KeyValue) bool { return kv.GetKey() == "process.pid" })
+	for _, pair := range [][2]proto.Message{{got.Span, want.Span}, {resource, want.Resource}, {got.Scope, want.Scope}} {
 		if !proto.Equal(pair[0], pair[1]) {
 			t.Errorf("span %q:\n%.2000v\nwant\n%.2000v", want.GetName(), pair[0], pair[1])
 		}
