@@ -25,9 +25,10 @@ const instrumentScope = "forkspan.python"
 
 // instrumented is a folder of journals that processes with the Python module write to.
 type instrumented struct {
-	t   *testing.T
-	dir string
-	env []string
+	t    *testing.T
+	dir  string
+	tail *journal.Tail // the folder's reader
+	env  []string
 }
 
 // instrument begins a folder of journals, which has a reader as `forkspan run` would be.
@@ -48,7 +49,7 @@ func instrument(t *testing.T, vars ...string) instrumented {
 		}
 	})
 	vars = append([]string{"FORKSPAN_JOURNAL=" + dir, "PYTHONPATH=" + module}, vars...)
-	return instrumented{t, dir, environment(vars...)}
+	return instrumented{t, dir, tail, environment(vars...)}
 }
 
 // command returns a command with a Python script of these tests, of an environment with some version of OpenTelemetry.
