@@ -15,6 +15,7 @@ import (
 	"forkspan.dev/forkspan/forkspantest"
 	"forkspan.dev/forkspan/internal/pyinstrument"
 	"forkspan.dev/forkspan/journal"
+	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
 )
@@ -24,9 +25,10 @@ const instrumentScope = "forkspan.python"
 
 // instrumented is a folder of journals that processes with the Python module write to.
 type instrumented struct {
-	t   *testing.T
-	dir string
-	env []string
+	t    *testing.T
+	dir  string
+	tail *journal.Tail // the folder's reader
+	env  []string
 }
 
 // instrument begins a folder of journals, which has a reader as `forkspan run` would be.
@@ -47,7 +49,7 @@ func instrument(t *testing.T, vars ...string) instrumented {
 		}
 	})
 	vars = append([]string{"FORKSPAN_JOURNAL=" + dir, "PYTHONPATH=" + module}, vars...)
-	return instrumented{t, dir, environment(vars...)}
+	return instrumented{t, dir, tail, environment(vars...)}
 }
 
 // command returns a command with a Python script of these tests, of an environment with some version of OpenTelemetry.
@@ -79,6 +81,11 @@ func (i instrumented) read() content {
 		}
 		finished, own := decode(i.t, j.Requests())
 		unfinished, ownUnfinished := decode(i.t, j.UnfinishedRequests())
+		for _, s := range slices.Concat(finished, unfinished, own, ownUnfinished) {
+			if pid, _ := s.ResourceAttribute("process.pid"); pid != int64(j.PID) {
+				i.t.Errorf("span %q in the journal of process %d is of process %v", s.GetName(), j.PID, pid)
+			}
+		}
 		c.finished = append(c.finished, finished...)
 		c.unfinished = append(c.unfinished, unfinished...)
 		c.own = append(c.own, append(own, ownUnfinished...)...)
@@ -191,7 +198,9 @@ func checkSame(t *testing.T, got, want forkspantest.Span) {
 	if want.GetStatus().GetCode() == 0 {
 		want.Status = nil
 	}
-	for _, pair := range [][2]proto.Message{{got.Span, want.Span}, {got.Resource, want.Resource}, {got.Scope, want.Scope}} {
+	resource := proto.CloneOf(got.Resource)
+	resource.Attributes = slices.DeleteFunc(resource.Attributes, func(kv *commonpb.KeyValue) bool { return kv.GetKey() == "process.pid" })
+	for _, pair := range [][2]proto.Message{{got.Span, want.Span}, {resource, want.Resource}, {got.Scope, want.Scope}} {
 		if !proto.Equal(pair[0], pair[1]) {
 			t.Errorf("span %q:\n%.2000v\nwant\n%.2000v", want.GetName(), pair[0], pair[1])
 		}

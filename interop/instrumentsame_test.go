@@ -22,7 +22,12 @@ var address = regexp.MustCompile(`0x[0-9a-f]{6,}`)
 // see runs a Python program to its end.
 func see(t *testing.T, dir string, env []string, version, stdin string, args ...string) outcome {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), filepath.Join(cache, "python-"+version, "bin", "python"), args...)
+	return seeWith(t, dir, env, filepath.Join(cache, "python-"+version, "bin", "python"), stdin, args...)
+}
+
+func seeWith(t *testing.T, dir string, env []string, interpreter, stdin string, args ...string) outcome {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), interpreter, args...)
 	var stdout, stderr bytes.Buffer
 	cmd.Dir, cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = dir, env, strings.NewReader(stdin), &stdout, &stderr
 	err := cmd.Run()

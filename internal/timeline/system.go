@@ -69,6 +69,60 @@ func (f *forest) know(system []OSProcess) {
 	}
 }
 
+// adopt makes one lane of those that the system knows to be one process and that only say different amounts of it: of no SDK is
+// the resource of the spans that the Python module makes of a process; the module adds the pid to others in a journal, but not
+// to those sent to the port; and an SDK gives a forked child another instance id.
+func (f *forest) adopt() {
+	type program struct {
+		system *OSProcess
+		identity
+	}
+	first := map[*OSProcess]int32{} // of an SDK
+	lanes := map[program]int32{}
+	to := make([]int32, len(f.processes))
+	for i := range f.processes {
+		to[i] = int32(i)
+		p := &f.processes[i]
+		if len(p.system) != 1 || !p.sdk() {
+			continue
+		}
+		key := program{p.system[0], identify(p.Process)}
+		key.instance, key.pid = "", 0
+		at, ok := lanes[key]
+		switch {
+		case !ok:
+			lanes[key] = int32(i)
+		case f.processes[at].PID == 0:
+			f.processes[at].Process = p.Process
+			fallthrough
+		default:
+			to[i] = at
+		}
+		if _, ok := first[p.system[0]]; !ok {
+			first[p.system[0]] = to[i]
+		}
+	}
+	for i := range f.processes {
+		if p := &f.processes[i]; len(p.system) == 1 && !p.sdk() {
+			if at, ok := first[p.system[0]]; ok {
+				to[i] = at
+			}
+		}
+	}
+	for i := range f.nodes {
+		f.nodes[i].proc = to[f.nodes[i].proc]
+	}
+	all := f.processes
+	f.processes = nil
+	f.number(all)
+}
+
+// sdk tells whether the resource is one of an SDK.
+func (p *Process) sdk() bool {
+	return p.InstanceID != "" || p.Kind != "" || p.Name != "" ||
+		slices.ContainsFunc(p.Attributes, func(f otlp.Field) bool { return f.Key == "telemetry.sdk.name" })
+}
+
 // System is what the system knows of the lane's process: nothing when that is not known, more than one when several sent under
 // one resource.
 func (p *Process) System() []*OSProcess { return p.system }

@@ -91,6 +91,8 @@ func grow(spans []otlp.Span, opts Options) *forest {
 	f := &forest{}
 	f.plant(spans)
 	f.know(opts.System)
+	f.adopt()
+	label(f.processes)
 	ix := f.dedupe()
 	f.link(ix, opts)
 	f.cutCycles()
@@ -128,8 +130,12 @@ func (f *forest) plant(spans []otlp.Span) {
 			strings.Compare(a.span.Message, b.span.Message),
 		)
 	})
-	// Processes are numbered by their first span.
-	renumber := make([]int32, len(in.processes))
+	f.number(in.processes)
+}
+
+// number keeps those of processes that have spans, in the order of their first spans.
+func (f *forest) number(processes []Process) {
+	renumber := make([]int32, len(processes))
 	for i := range renumber {
 		renumber[i] = none
 	}
@@ -137,11 +143,10 @@ func (f *forest) plant(spans []otlp.Span) {
 		n := &f.nodes[i]
 		if renumber[n.proc] == none {
 			renumber[n.proc] = int32(len(f.processes))
-			f.processes = append(f.processes, in.processes[n.proc])
+			f.processes = append(f.processes, processes[n.proc])
 		}
 		n.proc = renumber[n.proc]
 	}
-	label(f.processes)
 }
 
 // dedupe drops all but one record of each span: a finished one supersedes an unfinished one, then the later end wins.

@@ -82,6 +82,8 @@ class Process:
         self.epoch += 1
         self.about = None
         del self.last[:]
+        if self.sdk is not None:
+            self.sdk.forked(self.journal.pid)
         self.journal.forked()
 
 

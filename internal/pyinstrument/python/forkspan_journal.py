@@ -190,7 +190,7 @@ class Reader:
         try:
             self.fd = _open_high(os.path.join(folder, "reader"), O_RDONLY, low)
             if map_it:
-                            self.mem, self.fd = _map(self.fd, self.SIZE, access=mmap.ACCESS_READ)
+                self.mem, self.fd = _map(self.fd, self.SIZE, access=mmap.ACCESS_READ)
         finally:
             for n in low:
                 close(n)

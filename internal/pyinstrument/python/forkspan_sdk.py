@@ -1,6 +1,7 @@
 """Hooks into opentelemetry-python: a processor for every tracer provider, and exporters that leave out what the journal has."""
 
 import sys
+from os import getpid
 
 START, END = 1, 2  # kinds of records
 
@@ -13,6 +14,7 @@ class Hooks:
         self.processor = None
         self.get_current_span = None
         self.resources = {}  # id -> the resource, which so keeps its id, and its contexts by scope
+        self.before = set()  # the pids that this process, before it was forked, had
 
     def current(self):
         """The context of the current span, once there have been spans."""
@@ -203,18 +205,34 @@ class Hooks:
         n = numbers.get(key)
         if n is None:
             name, version, schema = key[:3] if key else ("", "", "")
-            items = _items(resource.attributes)
+            items = self.in_this_process(_items(resource.attributes))
             record = self.otlp.context(items, resource.schema_url, name, version, schema, scope_items or ())
             n = self.journal.context(record)
             if len(numbers) < 10_000:
                 numbers[key] = n
         return n
 
+    def in_this_process(self, items):
+        """The attributes of a resource with the pid of this process: most do not tell it, and those that a forked child has
+        inherited tell its parent's.
+        """
+        for i, (key, value) in enumerate(items):
+            if key == "process.pid":
+                if type(value) is int and value in self.before:
+                    items[i] = (key, getpid())
+                return items
+        items.append(("process.pid", getpid()))
+        return items
+
+    def forked(self, before):
+        self.before.add(before)
+        self.resources = {}
+
 
 def _items(attributes):
     """The items of a mapping, which another thread may be changing."""
     if not attributes:
-        return ()
+        return []
     plain = getattr(attributes, "_dict", attributes)
     return list(plain.items())
 

@@ -1,6 +1,7 @@
 """victim.py THREADS: starts and ends spans for ever, and reports each on standard output before it goes on.
 
 A report is a line: the thread, what was done, and the how manieth of the thread's spans. There is a span around every ten others.
+The first line is the pid.
 """
 
 import itertools
@@ -40,6 +41,7 @@ def work(thread):
         end(*outer)
 
 
+os.write(1, f"{os.getpid()}\n".encode())
 for n in range(1, int(sys.argv[1])):
     threading.Thread(target=work, args=(n,)).start()
 work(0)
