@@ -32,9 +32,10 @@ const exportExample = `  forkspan export -o last.jsonl.gz              # the lat
 
 // exportFlags are the flags of `forkspan export`.
 type exportFlags struct {
-	output string
-	format string
-	all    bool
+	output    string
+	format    string
+	all       bool
+	processes bool
 }
 
 func newExport(a *app) *cobra.Command {
@@ -57,6 +58,7 @@ func newExport(a *app) *cobra.Command {
 	flags.StringVarP(&f.output, "output", "o", "-", "`FILE` to write; - for standard output")
 	choice(flags, &f.format, "format", "", []string{formatJSON, formatProtobuf}, "`format`: otlp-json or otlp-proto (default: as the file's name says)")
 	flags.BoolVar(&f.all, "all", false, "all runs, and what was received without one")
+	flags.BoolVar(&f.processes, "processes", false, "write a span for each process of a run, too")
 	a.addRedactFlag(cmd, "hide secrets in the spans")
 	_ = cmd.RegisterFlagCompletionFunc("output", completeFiles) // these fail for an unknown flag only
 	_ = cmd.RegisterFlagCompletionFunc("format", completeWords(formatJSON, formatProtobuf))
@@ -92,7 +94,7 @@ func (a *app) exportRuns(ctx context.Context, f exportFlags, refs []string) erro
 		return fmt.Errorf("export: %w", err)
 	}
 	if f.output != "-" {
-		a.note(fmt.Sprintf("%s in %s", counted(e.spans, "span", "spans"), f.output))
+		a.note(fmt.Sprintf("%s in %s", counted(e.spans+e.file.made, "span", "spans"), f.output))
 	}
 	var failed error
 	for path, problems := range e.problems {
@@ -116,7 +118,7 @@ func (e *exporter) fill(ctx context.Context, w io.Writer, refs []string) (err er
 	if e.file, err = newSpanFile(w, e.flags.output, e.flags.format); err != nil {
 		return err
 	}
-	e.file.redact = e.storing.redact
+	e.file.redact, e.file.processes = e.storing.redact, e.flags.processes
 	if e.flags.all {
 		err = e.addAll(ctx)
 	} else {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"forkspan.dev/forkspan/internal/commandspan"
 	"forkspan.dev/forkspan/internal/otlp"
 )
 
@@ -35,6 +36,7 @@ type traceFile struct {
 	head     func(h fileHead) error                    // takes what a file of ours says of the run whose requests follow; may be nil
 	problems []fileProblem
 	requests int
+	told     bool // the processes of the run whose requests follow
 }
 
 // read reads r to its end. The error is of reading or of request; damaged parts are problems.
@@ -242,17 +244,24 @@ func (f *traceFile) take(where string, body []byte) error {
 		return f.takeHead(where, clean)
 	}
 	f.requests++
+	if f.told && commandspan.OfProcesses(clean) {
+		return nil // its spans are those processes once more
+	}
 	return f.request(clean, sum)
 }
 
 // takeHead takes a request without spans, which is nothing unless it is a head.
 func (f *traceFile) takeHead(where string, body []byte) error {
-	if f.head == nil || !isHead(body) {
+	if !isHead(body) {
 		return nil
 	}
 	h, err := decodeHead(body)
 	if err != nil {
 		f.problem(where, fmt.Errorf("what is said of a run: %w", err))
+		return nil
+	}
+	f.told = len(h.processes) > 0
+	if f.head == nil {
 		return nil
 	}
 	return f.head(h)

@@ -18,6 +18,7 @@ func (r *localRun) writeFile(path string) error {
 		if err != nil {
 			return err
 		}
+		f.processes = r.flags.outputProcesses
 		f.redact = r.storing.redact // as the store has it, for what fell back to none
 		var processes []store.Process
 		if st := r.writable(); st != nil {

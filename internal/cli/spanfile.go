@@ -39,11 +39,17 @@ func formatByName(path string) string {
 type spanFile struct {
 	format string
 	redact bool
+	// processes has a span written for each process of a run, too, behind its requests.
+	processes bool
 
 	to      io.Writer
 	closers []func() error // from the last to the first that what is written goes through
 	buf     []byte
 	begun   bool
+
+	tree *commandspan.Tree // of the run whose requests are written; nil where no spans of its processes are wanted
+	of   []store.Process
+	made int // spans of processes
 }
 
 // newSpanFile returns a file that is written to w, compressed as its name says. finish must be called.
@@ -65,6 +71,9 @@ func newSpanFile(w io.Writer, name, format string) (*spanFile, error) {
 }
 
 func (f *spanFile) finish() error {
+	if err := f.endRun(); err != nil {
+		return err
+	}
 	for i := len(f.closers) - 1; i >= 0; i-- {
 		if err := f.closers[i](); err != nil {
 			return err
@@ -77,16 +86,42 @@ func (f *spanFile) finish() error {
 func (f *spanFile) head(run store.Run, processes []store.Process) error {
 	h := fileHead{run, processes}
 	body, err := h.encode(f.redact)
+	if err == nil {
+		err = f.endRun()
+	}
 	if err != nil {
 		return err
 	}
+	if f.processes {
+		f.tree, f.of = commandspan.NewTree(run.ID, run.Name, run.TraceID, run.SpanID), processes
+	}
 	return f.write(body)
+}
+
+// endRun writes what is to follow the requests of the run that was written last.
+func (f *spanFile) endRun() error {
+	if f.tree == nil {
+		return nil
+	}
+	bodies := f.tree.Requests(f.of)
+	f.tree, f.of = nil, nil
+	for _, body := range bodies {
+		_, sum, _, _, _ := otlp.Scan(body)
+		f.made += sum.Spans
+		if err := f.write(body); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // add writes a request.
 func (f *spanFile) add(body []byte) error {
 	if f.redact {
 		body, _ = otlp.Redact(body, otlp.Summary{})
+	}
+	if f.tree != nil {
+		f.tree.See(body)
 	}
 	return f.write(body)
 }
