@@ -33,9 +33,10 @@ const exportExample = `  forkspan export -o last.jsonl.gz              # the lat
 
 // exportFlags are the flags of `forkspan export`.
 type exportFlags struct {
-	output string
-	format string
-	all    bool
+	output    string
+	format    string
+	all       bool
+	processes bool
 }
 
 func newExport(a *app) *cobra.Command {
@@ -58,6 +59,7 @@ func newExport(a *app) *cobra.Command {
 	flags.StringVarP(&f.output, "output", "o", "-", "`FILE` to write; - for standard output")
 	choice(flags, &f.format, "format", "", []string{spanfile.FormatJSON, spanfile.FormatProtobuf}, "`format`: otlp-json or otlp-proto (default: as the file's name says)")
 	flags.BoolVar(&f.all, "all", false, "all runs, and what was received without one")
+	flags.BoolVar(&f.processes, "processes", false, "write a span for each process of a run, too")
 	a.addRedactFlag(cmd, "hide secrets in the spans")
 	_ = cmd.RegisterFlagCompletionFunc("output", completeFiles) // these fail for an unknown flag only
 	_ = cmd.RegisterFlagCompletionFunc("format", completeWords(spanfile.FormatJSON, spanfile.FormatProtobuf))
@@ -93,7 +95,7 @@ func (a *app) exportRuns(ctx context.Context, f exportFlags, refs []string) erro
 		return fmt.Errorf("export: %w", err)
 	}
 	if f.output != "-" {
-		a.note(fmt.Sprintf("%s in %s", counted(e.spans, "span", "spans"), f.output))
+		a.note(fmt.Sprintf("%s in %s", counted(e.spans+e.file.Made, "span", "spans"), f.output))
 	}
 	var failed error
 	for path, problems := range e.problems {
@@ -117,7 +119,7 @@ func (e *exporter) fill(ctx context.Context, w io.Writer, refs []string) (err er
 	if e.file, err = spanfile.NewWriter(w, e.flags.output, e.flags.format); err != nil {
 		return err
 	}
-	e.file.Redact = e.storing.redact
+	e.file.Redact, e.file.Processes = e.storing.redact, e.flags.processes
 	if e.flags.all {
 		err = e.addAll(ctx)
 	} else {

@@ -29,15 +29,16 @@ type runFlags struct {
 	noJournal    bool
 	instrument   string // "" or instrumentPython
 
-	linger  time.Duration
-	drain   time.Duration // or drainByPlace
-	forward forwardFlags
-	summary string // "", "text" or "md"
-	quiet   bool
-	output  string
-	proxies []string
-	anyUser bool
-	sample  bool // the demo's, which says itself what to do next
+	linger          time.Duration
+	drain           time.Duration // or drainByPlace
+	forward         forwardFlags
+	summary         string // "", "text" or "md"
+	quiet           bool
+	output          string
+	outputProcesses bool
+	proxies         []string
+	anyUser         bool
+	sample          bool // the demo's, which says itself what to do next
 }
 
 const runLong = `Run a command and trace all its processes into one trace.
@@ -97,6 +98,7 @@ func newRun(a *app) *cobra.Command {
 	flags.Lookup("summary").NoOptDefVal = "text"
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "print nothing of our own")
 	flags.StringVarP(&f.output, "output", "o", "", "write the run to `FILE` as OTLP JSON lines; compressed if it ends in .gz")
+	flags.BoolVar(&f.outputProcesses, "output-processes", false, "write a span for each process, too (-o)")
 	flags.StringArrayVar(&f.proxies, "proxy", nil, "record requests: `LISTEN:UPSTREAM` as forkspan proxy --listen LISTEN UPSTREAM (may be repeated)")
 	flags.BoolVar(&f.anyUser, "any-user", false, "take spans of other users of this machine, too")
 	_ = cmd.RegisterFlagCompletionFunc("summary", completeWords("text", "md")) // these fail for an unknown flag only

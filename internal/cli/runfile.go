@@ -16,6 +16,7 @@ func (r *localRun) writeFile(path string) error {
 		if err != nil {
 			return err
 		}
+		f.Processes = r.flags.outputProcesses
 		f.Redact = r.storing.redact // as the store has it, for what fell back to none
 		var processes []store.Process
 		if st := r.writable(); st != nil {

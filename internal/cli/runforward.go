@@ -16,17 +16,19 @@ import (
 	"forkspan.dev/forkspan/internal/timeline"
 )
 
-// forwardFlags are what `run` and `serve` can be told about passing spans on.
+// forwardFlags are what `run` can be told about passing spans on.
 type forwardFlags struct {
 	to         string // a URL; empty for the environment's
 	verbatim   bool
 	unfinished bool
+	processes  bool
 }
 
 func addForwardFlags(flags *pflag.FlagSet, f *forwardFlags) {
 	flags.StringVar(&f.to, "forward", "", "pass spans on to the backend at `URL` (default: OTEL_EXPORTER_OTLP_ENDPOINT's)")
 	flags.BoolVar(&f.verbatim, "verbatim", false, "pass spans on as they came: no new ids for ranks that share theirs, no traces for requests")
 	flags.BoolVar(&f.unfinished, "forward-unfinished", false, "at the end pass unfinished spans on too, ended as interrupted")
+	flags.BoolVar(&f.processes, "forward-processes", false, "at the end pass on a span for each process, too")
 }
 
 // onward is the way of a run's spans to the user's backend. The zero value is none.
@@ -95,7 +97,8 @@ func (r *localRun) connectBackend() {
 	case backend != nil:
 		r.onward.backend = backend
 		r.onward.settings = forward.Settings{
-			Verbatim: r.flags.forward.verbatim, Unfinished: r.flags.forward.unfinished, Ratio: samplingRatio(r.lookup),
+			Verbatim: r.flags.forward.verbatim, Unfinished: r.flags.forward.unfinished, Processes: r.flags.forward.processes,
+			Ratio: samplingRatio(r.lookup),
 		}
 	}
 }
@@ -182,7 +185,7 @@ func (o *onward) wake() {
 // close sends what can be sent until ctx ends. Spans that wait in a store that ends with us have failed.
 func (o *onward) close(ctx context.Context) (all forward.Stats) {
 	for i, f := range o.senders {
-		f.Finish()
+		f.Finish(i == len(o.senders)-1)
 		f.Drain(ctx)
 		stats := f.Close()
 		if !o.lasting[i] {

@@ -23,17 +23,24 @@ func Scrub(argv []string) []string {
 	left := maxArgs
 	for i, arg := range out {
 		if arg = strings.ToValidUTF8(arg, "\uFFFD"); len(arg) > left {
-			cut := left
-			for cut > 0 && !utf8.RuneStart(arg[cut]) {
-				cut--
-			}
-			out[i] = arg[:cut] + "…"
+			out[i] = cutText(arg, left)
 			return out[:i+1]
 		}
 		out[i] = arg
 		left -= len(arg)
 	}
 	return out
+}
+
+// cutText cuts what is longer than most bytes.
+func cutText(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	for most > 0 && !utf8.RuneStart(s[most]) {
+		most--
+	}
+	return s[:most] + "…"
 }
 
 // Resource is the resource of forkspan's own spans: the user's attributes, the service and the run. It has no process id:
@@ -100,9 +107,15 @@ func Ended(o supervise.Outcome) []otlp.Field {
 	} else {
 		fields = append(fields, otlp.Field{Key: "process.exit.code", Value: int64(o.Code)})
 	}
-	fields = append(fields,
-		otlp.Field{Key: "forkspan.cpu.user_seconds", Value: seconds(o.User)},
-		otlp.Field{Key: "forkspan.cpu.system_seconds", Value: seconds(o.System)})
+	return append(fields, usage(o)...)
+}
+
+// usage returns what a process has taken.
+func usage(o supervise.Outcome) []otlp.Field {
+	fields := []otlp.Field{
+		{Key: "forkspan.cpu.user_seconds", Value: seconds(o.User)},
+		{Key: "forkspan.cpu.system_seconds", Value: seconds(o.System)},
+	}
 	if o.MaxRSS > 0 {
 		fields = append(fields, otlp.Field{Key: "forkspan.memory.peak_bytes", Value: o.MaxRSS})
 	}

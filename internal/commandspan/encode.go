@@ -30,10 +30,11 @@ type Span struct {
 	Message    string // of status Error
 }
 
-// The instrumentation scopes of the spans that forkspan itself makes: of commands, and for scripts.
+// The instrumentation scopes of the spans that forkspan itself makes: of commands, for scripts, and of processes.
 const (
-	scopeName       = "forkspan.dev/forkspan/run"
-	scriptScopeName = "forkspan.dev/forkspan/span"
+	scopeName        = "forkspan.dev/forkspan/run"
+	scriptScopeName  = "forkspan.dev/forkspan/span"
+	processScopeName = "forkspan.dev/forkspan/process"
 )
 
 // What the resource of those spans says of who made them.
@@ -82,6 +83,15 @@ func Made(body []byte, sum otlp.Summary) bool {
 		}
 	}
 	return bytes.Contains(body, []byte(scopeName)) || bytes.Contains(body, []byte(scriptScopeName))
+}
+
+// OfProcesses tells whether a request holds the spans of processes, see [Tree], and no others.
+func OfProcesses(body []byte) bool {
+	if !bytes.Contains(body, []byte(processScopeName)) {
+		return false
+	}
+	spans, err := otlp.Decode(body)
+	return err == nil && !slices.ContainsFunc(spans, func(s otlp.Span) bool { return s.Scope == nil || s.Scope.Name != processScopeName })
 }
 
 // FromForkspan tells whether p is the resource that a forkspan puts its own spans under, see [Resource].

@@ -30,7 +30,7 @@ type Options struct {
 	Settings
 	Run      string           // whose requests are sent; "" for those without a run that come from now on
 	Dead     bool             // send all dead letters again, not only those that other credentials may revive
-	Reserved *Reservation     // for the same run and target, which the forwarder then has; may be nil
+	Reserved *Reservation     // for the same run and target, which the forwarder then has, or a failed Open gives up; may be nil
 	Notify   func(msg string) // told once what the user should know; may be nil
 }
 
@@ -70,12 +70,14 @@ type Forwarder struct {
 
 	wake   chan struct{} // of size 1
 	over   atomic.Bool   // nothing comes any more
+	failed atomic.Bool   // nor will the store be told all of the run
 	drain  chan drainage
 	cancel context.CancelFunc
 	done   chan struct{} // closed when the loop has ended
 
 	mu    sync.Mutex
 	stats Stats
+	left  int64 // spans of the run's end that are not settled
 }
 
 // drainage asks the loop to say when nothing is left that can be sent before ctx ends.
@@ -89,6 +91,9 @@ type drainage struct {
 func Open(ctx context.Context, st *store.Store, b *Backend, opts Options) (*Forwarder, error) {
 	t, err := newTransport(b)
 	if err != nil {
+		if opts.Reserved != nil {
+			opts.Reserved.unlock()
+		}
 		return nil, fmt.Errorf("forward to %s: %w", b.Name(), err)
 	}
 	f, err := open(ctx, st, b, t, opts)
@@ -108,7 +113,7 @@ type Reservation struct {
 // Reserve writes down that the requests of a run go to b, so that a later forkspan sends them even if nobody comes to Open a
 // forwarder for them now, and keeps others from sending them until then.
 func Reserve(ctx context.Context, st *store.Store, b *Backend, run string, settings Settings) (*Reservation, error) {
-	route, err := st.PutRoute(ctx, run, b.Target(), settings.encode())
+	route, err := st.PutRoute(ctx, run, b.Target(), settings.encode(), settings.finishing())
 	if err != nil {
 		return nil, err
 	}
@@ -132,19 +137,23 @@ func (r *Reservation) Release(ctx context.Context) error {
 	return r.store.DropRoute(ctx, r.route)
 }
 
-func open(ctx context.Context, st *store.Store, b *Backend, t transport, opts Options) (*Forwarder, error) {
-	route, err := st.PutRoute(ctx, opts.Run, b.Target(), opts.Settings.encode())
+func open(ctx context.Context, st *store.Store, b *Backend, t transport, opts Options) (_ *Forwarder, err error) {
+	mine := opts.Reserved
+	defer func() {
+		if err != nil && mine != nil {
+			mine.unlock()
+		}
+	}()
+	route, err := st.PutRoute(ctx, opts.Run, b.Target(), opts.Settings.encode(), opts.Settings.finishing())
 	if err != nil {
 		return nil, err
 	}
-	mine := opts.Reserved
 	if mine == nil {
 		if mine, err = reserve(st, route.ID); err != nil {
 			return nil, err
 		}
 	}
 	if route, err = st.Route(ctx, route.ID); err != nil { // another may have moved it before it gave the lock up
-		mine.unlock()
 		return nil, err
 	}
 	f := &Forwarder{
@@ -169,8 +178,12 @@ func (f *Forwarder) Wake() {
 	}
 }
 
-// Finish tells that the run is over: with Settings.Unfinished the next Drain sends its unfinished spans, too.
-func (f *Forwarder) Finish() { f.over.Store(true) }
+// Finish tells that the run is over: the next Drain sends what Settings has for its end. whole tells that the store has all of
+// the run; where another took over, that other's forwarder is who sends the spans of its processes.
+func (f *Forwarder) Finish(whole bool) {
+	f.failed.Store(!whole)
+	f.over.Store(true)
+}
 
 // Stats returns the counts so far.
 func (f *Forwarder) Stats() Stats {
@@ -212,6 +225,9 @@ func (f *Forwarder) withWaiting() Stats {
 	route, err := f.store.Route(ctx, f.route.ID)
 	if err == nil {
 		_, stats.Waiting, err = f.store.Unsent(ctx, route)
+		f.mu.Lock()
+		stats.Waiting += f.left
+		f.mu.Unlock()
 	}
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		stats.Reason = err.Error()

@@ -503,7 +503,7 @@ func TestUnfinishedSpans(t *testing.T) {
 		if got := f.Drain(waiting(t)); got.Sent != 2 {
 			t.Errorf("before the end: %+v", got)
 		}
-		f.Finish()
+		f.Finish(true)
 		f.Drain(waiting(t))
 		f.Close()
 		routes, err := st.Routes(t.Context())

@@ -39,6 +39,8 @@ type loop struct {
 	pause    time.Time
 	told     bool // of a refusal
 
+	finishing int // leftovers of the run that are not settled
+
 	changed bool // there is something to settle
 	settled store.Settlement
 	drains  []drainage
@@ -51,7 +53,8 @@ type letter struct {
 	parts   int   // not settled
 	split   bool  // it was more than one part
 	again   bool  // it is a dead letter once more
-	last    bool  // it holds the run's unfinished spans
+	last    int64 // id of a leftover of the run; 0 for none
+	spans   int64 // of that
 }
 
 // part is what is sent at once: a letter, or some of its spans.
@@ -162,39 +165,6 @@ func (l *loop) fill(ctx context.Context) {
 			l.read = r.ID
 			l.accept(r)
 		}
-	}
-}
-
-// finish queues the spans that the run has left unfinished, behind all others.
-func (l *loop) finish(ctx context.Context) {
-	settings := &l.options.Settings
-	if !settings.Unfinished || settings.Ended || !l.over.Load() || len(l.drains) == 0 || l.more || l.access || len(l.queue) > 0 {
-		return
-	}
-	bodies, err := interrupted(ctx, l.store, l.route.Run)
-	if err != nil {
-		l.fail(ctx, err)
-		return
-	}
-	settings.Ended = true
-	of := &letter{last: true}
-	for _, body := range bodies {
-		out, spans, local := l.outgoing.convert(body)
-		l.count(func(s *Stats) { s.Local += local })
-		if spans > 0 {
-			l.enqueue(of, out, spans)
-		}
-	}
-	if of.parts == 0 {
-		l.ended()
-	}
-}
-
-// ended writes down that the unfinished spans have been sent.
-func (l *loop) ended() {
-	_, err := l.store.PutRoute(context.Background(), l.route.Run, l.route.Target, l.options.Settings.encode())
-	if err != nil {
-		l.count(func(s *Stats) { s.Reason = err.Error() }) // they are sent once more
 	}
 }
 
@@ -328,8 +298,8 @@ func (l *loop) closePart(p *part) {
 	if of.parts == 0 && of.dead != 0 && !of.again {
 		l.settled.Revived = append(l.settled.Revived, of.dead)
 	}
-	if of.parts == 0 && of.last {
-		l.ended()
+	if of.parts == 0 && of.last != 0 {
+		l.finished(of)
 	}
 }
 

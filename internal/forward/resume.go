@@ -54,10 +54,18 @@ func Resume(ctx context.Context, st *store.Store, route store.Route, have *Backe
 	if err != nil {
 		return nil, err
 	}
-	opts.Run, opts.Settings = route.Run, decodeSettings(route.Options)
+	mine, err := reserve(st, route.ID)
+	if err != nil {
+		return nil, err
+	}
+	if route, err = st.Route(ctx, route.ID); err != nil { // another may have moved it since the caller read it
+		mine.unlock()
+		return nil, err
+	}
+	opts.Run, opts.Settings, opts.Reserved = route.Run, decodeSettings(route.Options), mine
 	f, err := Open(ctx, st, b, opts)
 	if err == nil {
-		f.Finish() // who records a run has its lock until the end
+		f.Finish(true) // who records a run has its lock until the end
 	}
 	return f, err
 }

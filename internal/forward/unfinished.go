@@ -7,6 +7,7 @@ import (
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
 
+	"forkspan.dev/forkspan/internal/commandspan"
 	"forkspan.dev/forkspan/internal/otlp"
 	"forkspan.dev/forkspan/internal/store"
 )
@@ -27,9 +28,9 @@ type unfinished struct {
 	last  int64         // of any
 }
 
-// interrupted returns the unfinished spans of a run, in requests as they were stored, each span ended at the last sign of life of
-// its process.
-func interrupted(ctx context.Context, st *store.Store, run string) (bodies [][]byte, err error) {
+// interrupted adds the unfinished spans of a run to what else goes out at its end, among which it looks for some, too. They come
+// in requests as they were stored, each span ended at the last sign of life of its process.
+func interrupted(ctx context.Context, st *store.Store, run string, others []leftover) (list []leftover, err error) {
 	u := unfinished{open: make(map[key]bool), lives: make(map[key]int64)}
 	for _, look := range []func(k, process key, s *otlp.Span){u.begins, u.ends} {
 		for request, err := range st.Requests(ctx, run) {
@@ -38,23 +39,35 @@ func interrupted(ctx context.Context, st *store.Store, run string) (bodies [][]b
 			}
 			eachSpan(request.Body, look)
 		}
-		if len(u.open) == 0 {
-			return nil, nil
+		for _, rest := range others {
+			eachSpan(rest.body, look)
 		}
+		if len(u.open) == 0 {
+			return others, nil
+		}
+	}
+	list = others
+	add := func(id int64, body []byte) error {
+		body, err := u.take(body)
+		if body != nil {
+			list = append(list, leftover{id, body})
+		}
+		return err
 	}
 	for request, err := range st.Requests(ctx, run) {
 		if err != nil {
 			return nil, err
 		}
-		body, err := u.take(request.Body)
-		if err != nil {
+		if err := add(request.ID, request.Body); err != nil {
 			return nil, err
 		}
-		if body != nil {
-			bodies = append(bodies, body)
+	}
+	for _, rest := range others {
+		if err := add(rest.id-1, rest.body); err != nil {
+			return nil, err
 		}
 	}
-	return bodies, nil
+	return list, nil
 }
 
 // eachSpan calls fn with the spans of a request, and the keys of a span with its process and of the process.
@@ -111,6 +124,7 @@ func (u *unfinished) take(body []byte) ([]byte, error) {
 	if !some {
 		return nil, nil
 	}
+	ofProcesses := commandspan.OfProcesses(body)
 	var data tracepb.TracesData
 	if err := proto.Unmarshal(body, &data); err != nil {
 		return nil, err
@@ -122,6 +136,9 @@ func (u *unfinished) take(body []byte) ([]byte, error) {
 			for _, s := range ss.GetSpans() {
 				if at < len(ends) && ends[at] != 0 {
 					interrupt(s, ends[at])
+					if !ofProcesses { // those go on after the run, or nobody saw them end
+						s.Status = &tracepb.Status{Code: tracepb.Status_STATUS_CODE_ERROR, Message: unfinishedMessage}
+					}
 					kept = append(kept, s)
 				}
 				at++
@@ -134,7 +151,6 @@ func (u *unfinished) take(body []byte) ([]byte, error) {
 
 func interrupt(s *tracepb.Span, end int64) {
 	s.EndTimeUnixNano = uint64(max(1, end))
-	s.Status = &tracepb.Status{Code: tracepb.Status_STATUS_CODE_ERROR, Message: unfinishedMessage}
 	s.Attributes = append(s.Attributes, &commonpb.KeyValue{
 		Key: unfinishedKey, Value: &commonpb.AnyValue{Value: &commonpb.AnyValue_BoolValue{BoolValue: true}},
 	})

@@ -205,6 +205,16 @@ func (s *Span) decodeStatus(b []byte) bool {
 // nanoseconds converts OTLP's unsigned time; what lies after the year 2262 is cut to the last moment an int64 holds.
 func nanoseconds(u uint64) int64 { return int64(min(u, math.MaxInt64)) }
 
+// TraceState decodes the span's tracestate.
+func (s *Span) TraceState() (state string) {
+	fields(s.wire, func(f field) {
+		if f.is(spanTraceState, protowire.BytesType) {
+			state = string(f.val)
+		}
+	})
+	return state
+}
+
 // Attributes decodes the span's attributes, in wire order.
 func (s *Span) Attributes() (attrs []Field) {
 	fields(s.wire, func(f field) {

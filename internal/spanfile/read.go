@@ -13,6 +13,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"forkspan.dev/forkspan/internal/commandspan"
 	"forkspan.dev/forkspan/internal/otlp"
 )
 
@@ -34,7 +35,9 @@ type Reader struct {
 	Request  func(body []byte, sum otlp.Summary) error // takes each request; its error ends the reading
 	Head     func(h Head) error                        // takes what a file of ours says of the run whose requests follow; may be nil
 	Problems []Problem                                 // what could not be read
-	Requests int                                       // how many were taken
+	Requests int                                       // how many were read
+
+	told bool // the processes of the run whose requests follow
 }
 
 // Read reads r to its end. The error is of reading or of Request; damaged parts are Problems.
@@ -242,17 +245,24 @@ func (f *Reader) take(where string, body []byte) error {
 		return f.takeHead(where, clean)
 	}
 	f.Requests++
+	if f.told && commandspan.OfProcesses(clean) {
+		return nil // its spans are those processes once more
+	}
 	return f.Request(clean, sum)
 }
 
 // takeHead takes a request without spans, which is nothing unless it is a head.
 func (f *Reader) takeHead(where string, body []byte) error {
-	if f.Head == nil || !isHead(body) {
+	if !isHead(body) {
 		return nil
 	}
 	h, err := decodeHead(body)
 	if err != nil {
 		f.problem(where, fmt.Errorf("what is said of a run: %w", err))
+		return nil
+	}
+	f.told = len(h.Processes) > 0
+	if f.Head == nil {
 		return nil
 	}
 	return f.Head(h)

@@ -32,9 +32,12 @@ func FormatByName(path string) string {
 	return FormatJSON
 }
 
-// Writer writes requests in one of the formats.
+// Writer writes requests in one of the formats. What is exported of it is to be set before anything is written.
 type Writer struct {
-	Redact bool // hide secrets in the spans; to be set before anything is written
+	Redact    bool // hide secrets in the spans
+	Processes bool // write a span for each process of a run, too, behind its requests
+
+	Made int // how many of those were written
 
 	format string
 
@@ -42,6 +45,9 @@ type Writer struct {
 	closers []func() error // from the last to the first that what is written goes through
 	buf     []byte
 	begun   bool
+
+	tree *commandspan.Tree // of the run whose requests are written; nil where no spans of its processes are wanted
+	of   []store.Process
 }
 
 // NewWriter returns a file that is written to w, compressed as its name says. Finish must be called.
@@ -64,6 +70,9 @@ func NewWriter(w io.Writer, name, format string) (*Writer, error) {
 
 // Finish writes what is held back. It does not close the file.
 func (f *Writer) Finish() error {
+	if err := f.endRun(); err != nil {
+		return err
+	}
 	for i := len(f.closers) - 1; i >= 0; i-- {
 		if err := f.closers[i](); err != nil {
 			return err
@@ -76,16 +85,42 @@ func (f *Writer) Finish() error {
 func (f *Writer) Head(run store.Run, processes []store.Process) error {
 	h := Head{run, processes}
 	body, err := h.encode(f.Redact)
+	if err == nil {
+		err = f.endRun()
+	}
 	if err != nil {
 		return err
 	}
+	if f.Processes {
+		f.tree, f.of = commandspan.NewTree(run.ID, run.Name, run.TraceID, run.SpanID), processes
+	}
 	return f.write(body)
+}
+
+// endRun writes what is to follow the requests of the run that was written last.
+func (f *Writer) endRun() error {
+	if f.tree == nil {
+		return nil
+	}
+	bodies := f.tree.Requests(f.of)
+	f.tree, f.of = nil, nil
+	for _, body := range bodies {
+		_, sum, _, _, _ := otlp.Scan(body)
+		f.Made += sum.Spans
+		if err := f.write(body); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Add writes a request.
 func (f *Writer) Add(body []byte) error {
 	if f.Redact {
 		body, _ = otlp.Redact(body, otlp.Summary{})
+	}
+	if f.tree != nil {
+		f.tree.See(body)
 	}
 	return f.write(body)
 }

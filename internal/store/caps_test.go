@@ -209,7 +209,7 @@ func TestSizeCapSparesRunning(t *testing.T) {
 	if n := requests(t, s, "ALIVE"); n != 20 {
 		t.Errorf("the run that goes on has %d of 20 requests", n)
 	}
-	if _, err := s.PutRoute(ctx, "ALIVE", store.Target{Protocol: "grpc", Address: "h:1"}, ""); err != nil {
+	if _, err := s.PutRoute(ctx, "ALIVE", store.Target{Protocol: "grpc", Address: "h:1"}, "", false); err != nil {
 		t.Fatal(err)
 	}
 	fill("ALIVE", 150)

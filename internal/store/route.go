@@ -27,11 +27,13 @@ type Route struct {
 	Position int64
 	Ahead    []int64 // ascending
 	Options  string  // as the forwarder wrote them
-	Sent     int64   // spans that the target has taken
-	Rejected int64   // spans that it turned down when it took the others
-	Removed  int64   // requests that were removed from the store before they were sent
-	Error    string  // the last one; empty after a success
-	Failed   time.Time
+	// Finishing tells that at the run's end more goes out than requests, and has not yet.
+	Finishing bool
+	Sent      int64  // spans that the target has taken
+	Rejected  int64  // spans that it turned down when it took the others
+	Removed   int64  // requests that were removed from the store before they were sent
+	Error     string // the last one; empty after a success
+	Failed    time.Time
 }
 
 // DeadLetter is a request, or a part of one, that a target has refused for good.
@@ -52,12 +54,14 @@ type Settlement struct {
 	Sent     int64 // more
 	Rejected int64 // more
 	Error    string
+	Options  string       // new ones; empty for those of before
+	Finished bool         // see Route.Finishing
 	Dead     []DeadLetter // new ones; those with an ID are replaced
 	Revived  []int64      // ids of dead letters that are none any more
 }
 
 const routeColumns = `r.id, t.protocol, t.address, t.needs, r.run, r.position, r.ahead, r.options, r.sent, r.rejected,
-	r.removed, r.error, r.failed`
+	r.removed, r.error, r.failed, r.finishing`
 
 const routeTables = " FROM forward_route AS r JOIN forward_target AS t ON t.id = r.target "
 
@@ -77,6 +81,8 @@ func scanRoute(v []driver.Value) (Route, error) {
 	r.Error, _ = v[11].(string)
 	failed, _ := v[12].(int64)
 	r.Failed = fromUnixNano(failed)
+	finishing, _ := v[13].(int64)
+	r.Finishing = finishing != 0
 	if err := json.Unmarshal([]byte(needs), &r.Target.Needs); err != nil {
 		return r, fmt.Errorf("read target %s: %w", r.Target.Address, err)
 	}
@@ -96,8 +102,9 @@ func list[T any](items []T) string {
 }
 
 // PutRoute returns the route of a run to a target, which it begins where there is none: with the run's first request, or for
-// the requests without a run with those that come from now on. What the target needs and the route's options are replaced.
-func (s *Store) PutRoute(ctx context.Context, run string, target Target, options string) (route Route, err error) {
+// the requests without a run with those that come from now on. What the target needs, the route's options and whether it is
+// finishing are replaced.
+func (s *Store) PutRoute(ctx context.Context, run string, target Target, options string, finishing bool) (route Route, err error) {
 	if err := ctx.Err(); err != nil {
 		return route, fmt.Errorf("store route: %w", err)
 	}
@@ -108,11 +115,11 @@ func (s *Store) PutRoute(ctx context.Context, run string, target Target, options
 			if _, _, err := c.exec(putTarget, target.Protocol, target.Address, list(target.Needs)); err != nil {
 				return err
 			}
-			const putRoute = `INSERT INTO forward_route (target, run, position, options)
-				SELECT id, ?1, iif(?1 = '', (SELECT coalesce(max(id), 0) FROM request), 0), ?2 FROM forward_target
+			const putRoute = `INSERT INTO forward_route (target, run, position, options, finishing)
+				SELECT id, ?1, iif(?1 = '', (SELECT coalesce(max(id), 0) FROM request), 0), ?2, ?5 FROM forward_target
 				WHERE protocol = ?3 AND address = ?4
-				ON CONFLICT (target, run) DO UPDATE SET options = excluded.options`
-			if _, _, err := c.exec(putRoute, run, options, target.Protocol, target.Address); err != nil {
+				ON CONFLICT (target, run) DO UPDATE SET options = excluded.options, finishing = excluded.finishing`
+			if _, _, err := c.exec(putRoute, run, options, target.Protocol, target.Address, finishing); err != nil {
 				return err
 			}
 			const query = "SELECT " + routeColumns + routeTables + "WHERE r.run = ? AND t.protocol = ? AND t.address = ?"
@@ -157,9 +164,10 @@ func (s *Store) Route(ctx context.Context, id int64) (Route, error) {
 	return Route{}, fmt.Errorf("route %d: %w", id, ErrNotFound)
 }
 
-// WaitingRoutes returns the routes of which requests wait, or dead letters that other credentials may revive, the oldest first.
+// WaitingRoutes returns the routes of which requests wait, or dead letters that other credentials may revive, or what goes out at
+// the end, the oldest first.
 func (s *Store) WaitingRoutes(ctx context.Context) ([]Route, error) {
-	return s.routes(ctx, `WHERE EXISTS (SELECT 1 FROM request WHERE request.run = r.run AND request.id > r.position)
+	return s.routes(ctx, `WHERE r.finishing OR EXISTS (SELECT 1 FROM request WHERE request.run = r.run AND request.id > r.position)
 		OR EXISTS (SELECT 1 FROM forward_dead WHERE route = r.id AND access)`)
 }
 
@@ -189,9 +197,10 @@ func (s *Store) Settle(ctx context.Context, route int64, done *Settlement) error
 	err := s.change(func(c *conn) error {
 		return c.transaction(func() error {
 			const update = `UPDATE forward_route SET position = max(position, ?), ahead = ?, sent = sent + ?,
-				rejected = rejected + ?, error = ?5, failed = iif(?5 = '', failed, ?6) WHERE id = ?7`
+				rejected = rejected + ?, error = ?5, failed = iif(?5 = '', failed, ?6),
+				options = iif(?8 = '', options, ?8), finishing = finishing AND NOT ?9 WHERE id = ?7`
 			changed, _, err := c.exec(update, done.Position, list(done.Ahead), done.Sent, done.Rejected,
-				redact.String(done.Error), now, route)
+				redact.String(done.Error), now, route, done.Options, done.Finished)
 			if err != nil || changed == 0 { // its run was removed
 				return err
 			}

@@ -57,6 +57,7 @@ var migrations = []string{
 		DELETE FROM forward_dead WHERE route IN (SELECT id FROM forward_route WHERE run = OLD.id);
 		DELETE FROM forward_route WHERE run = OLD.id AND removed = 0;
 	END;`,
+	`ALTER TABLE forward_route ADD COLUMN finishing INTEGER NOT NULL DEFAULT 0;`,
 }
 
 // errForeign says that the file is somebody else's database.
