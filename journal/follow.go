@@ -170,6 +170,30 @@ func RemoveFolder(dir string) (gone bool, err error) {
 	return removeFolder(dir, unlock)
 }
 
+// DiscardFolder removes a folder of a reader that is gone with all the journals in it, those of live processes too, which are told
+// before that nobody reads. It tells whether the folder is gone: a process that begins a journal at this very moment may keep it.
+func DiscardFolder(dir string) (gone bool, err error) {
+	unlock, err := lockFolder(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("discard journals: %w", err)
+	}
+	f, err := os.OpenFile(filepath.Join(dir, readerFile), os.O_WRONLY, 0)
+	if err == nil {
+		err = errors.Join(tellStop(f), f.Close())
+	}
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		err = removeJournals(dir)
+	}
+	if err != nil {
+		unlock()
+		return false, fmt.Errorf("discard journals: %w", err)
+	}
+	return removeFolder(dir, unlock)
+}
+
 // removeFolder removes a folder that is locked and holds no journal, its reader's file with it, and tells whether it is gone.
 func removeFolder(dir string, unlock func()) (gone bool, err error) {
 	// A process that is about to begin a journal has to know that it is too late; one that has begun it just now may notice.

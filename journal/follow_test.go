@@ -105,6 +105,29 @@ func TestAFolderHasOneReader(t *testing.T) {
 	}
 }
 
+// What a killed reader has left is thrown away while a process writes to it, which learns of it.
+func TestDiscardFolder(t *testing.T) {
+	dir := t.TempDir()
+	tail := openTail(t, dir)
+	w := create(t, dir, journal.WithReader())
+	record(provider(w).Tracer("s"), "before")
+	if _, err := journal.DiscardFolder(dir); !errors.Is(err, journal.ErrBusy) {
+		t.Errorf("under its reader: %v", err)
+	}
+	if _, err := tail.Close(false); err != nil {
+		t.Fatal(err)
+	}
+	for _, when := range []string{"with a writer", "once more"} {
+		if gone, err := journal.DiscardFolder(dir); !gone || err != nil {
+			t.Errorf("%s: gone %v, %v", when, gone, err)
+		}
+	}
+	record(provider(w).Tracer("s"), "after")
+	if lost := w.Stats().Lost; lost == 0 {
+		t.Error("what is written afterwards is not counted as lost")
+	}
+}
+
 func TestFilesOfOthersKeepTheFolder(t *testing.T) {
 	dir := t.TempDir()
 	tail := openTail(t, dir)

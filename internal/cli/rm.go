@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,6 +16,7 @@ import (
 
 	"forkspan.dev/forkspan/internal/store"
 	"forkspan.dev/forkspan/internal/timeline"
+	"forkspan.dev/forkspan/journal"
 )
 
 const rmLong = `Remove runs from the store with all their spans. It asks nothing and says what was removed.
@@ -80,6 +83,9 @@ func (a *app) rm(ctx context.Context, refs []string, olderThan age) error {
 		if err != nil {
 			return err
 		}
+		if err := discardJournals(run); err != nil {
+			return fmt.Errorf("remove run %s: %w", run.ID, err)
+		}
 		if err := db.Remove(ctx, run.ID); err != nil {
 			return err
 		}
@@ -96,6 +102,24 @@ func (a *app) rm(ctx context.Context, refs []string, olderThan age) error {
 		a.note("no run began longer ago than " + timeline.FormatDuration(int64(olderThan)))
 	}
 	return nil
+}
+
+// discardJournals removes what processes of a run that was cut off may still write: the next forkspan would find it, and bring
+// the run back.
+func discardJournals(run store.Run) error {
+	if run.Journal == "" {
+		return nil
+	}
+	switch info, err := os.Lstat(run.Journal); {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case !info.IsDir() || !isOurs(info):
+		return nil // somebody else has taken the name
+	}
+	_, err := journal.DiscardFolder(run.Journal)
+	return err
 }
 
 // countSpans is a run's number of spans, of one that was cut off those that were stored.

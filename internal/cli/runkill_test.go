@@ -307,3 +307,48 @@ func TestKilledUnderRun(t *testing.T) {
 		}
 	}
 }
+
+// A run that was cut off while its program lives on is removed with the journals that the program still writes, and stays away.
+func TestRemoveOfACutOffRun(t *testing.T) {
+	programs := t.TempDir()
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(program, filepath.Join(programs, "killme")); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(programs, "forkspan.db")
+	r := startKilled(t, programs, path, 1, 0)
+	r.read(100, func() {
+		defer func() {
+			if err := syscall.Kill(r.child, syscall.SIGKILL); err != nil {
+				t.Error(err)
+			}
+		}()
+		if err := r.cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = r.cmd.Wait() // killed
+		forkspan := func(args ...string) string {
+			cmd := &exec.Cmd{Path: program, Args: append([]string{"forkspan", "--db", path}, args...), Env: r.cmd.Env}
+			out, err := cmd.CombinedOutput()
+			if err != nil {
+				t.Errorf("%s: %v", args[0], err)
+			}
+			return string(out)
+		}
+		if out := forkspan("ls"); !strings.Contains(out, "killme") {
+			t.Errorf("before: %s", out)
+		}
+		if out := forkspan("rm", "last"); !strings.Contains(out, "removed run") {
+			t.Error(out)
+		}
+		if out := forkspan("ls", "--json"); strings.Contains(out, "killme") {
+			t.Errorf("the run is back: %s", out)
+		}
+		if _, err := os.Lstat(r.journal); !os.IsNotExist(err) {
+			t.Errorf("the folder of journals is left: %v", err)
+		}
+	})
+}

@@ -96,25 +96,13 @@ func (a *app) spanEnd(ctx context.Context, ref string, f spanEndFlags) error {
 	if err != nil {
 		return spanFailed("end", err)
 	}
-	span, err := db.openSpan(open)
-	if err != nil {
-		return spanFailed("end", err)
-	}
-	if span.End = end.UnixNano(); span.End < span.Start {
-		return withHint(&exitError{status: statusUsage, err: spanFailed("end", fmt.Errorf("%s would end %s before it began",
-			span.Name, time.Duration(span.Start-span.End)))}, "it began at %s", time.Unix(0, span.Start).Format(time.RFC3339Nano))
-	}
-	span.Attributes = scriptspan.Merge(span.Attributes, attrs...)
-	span.Succeeded, span.Failed, span.Message = status.Succeeded, status.Failed, status.Message
-	// The whole span is stored before its state is given up. When two processes end it at once, the second is told.
-	if err := db.finish(ctx, span); err != nil {
-		return spanFailed("end", err)
-	}
-	err = db.ChangeOpenSpan(ctx, span.TraceID, span.SpanID, func(o *store.OpenSpan) error {
-		if o.Ended {
-			return fmt.Errorf("the span %s %w", span.Name, errEnded)
+	span, err := db.close(ctx, open, func(span *scriptspan.Span) error {
+		if span.End = end.UnixNano(); span.End < span.Start {
+			return withHint(&exitError{status: statusUsage, err: fmt.Errorf("%s would end %s before it began",
+				span.Name, time.Duration(span.Start-span.End))}, "it began at %s", time.Unix(0, span.Start).Format(time.RFC3339Nano))
 		}
-		o.Ended, o.State = true, nil
+		span.Attributes = scriptspan.Merge(span.Attributes, attrs...)
+		span.Succeeded, span.Failed, span.Message = status.Succeeded, status.Failed, status.Message
 		return nil
 	})
 	if err != nil {
@@ -126,12 +114,61 @@ func (a *app) spanEnd(ctx context.Context, ref string, f spanEndFlags) error {
 	return a.export(f.export, span.Before, "")
 }
 
+// close ends a span as change says and stores it. Of processes that end it at once one succeeds, and its end is the span's: it
+// is kept in the span's state first. Where it cannot be stored the span is open again; where the process was killed before that,
+// the next one stores it.
+func (s *spanStore) close(ctx context.Context, of store.OpenSpan, change func(*scriptspan.Span) error) (*scriptspan.Span, error) {
+	var span *scriptspan.Span
+	var open []byte // its state before
+	before := false // another process has ended it
+	err := s.ChangeOpenSpan(ctx, of.TraceID, of.SpanID, func(o *store.OpenSpan) (err error) {
+		if o.Ended {
+			return fmt.Errorf("the span %x %w", o.SpanID, errEnded)
+		}
+		if span, err = scriptspan.Open(o.State); err != nil {
+			return err
+		}
+		if before = span.End != 0; before {
+			return nil
+		}
+		if err := change(span); err != nil {
+			return err
+		}
+		open, o.State = o.State, span.State()
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := s.finish(ctx, span); err != nil {
+		if before {
+			return nil, err
+		}
+		return nil, errors.Join(err, s.ChangeOpenSpan(context.WithoutCancel(ctx), of.TraceID, of.SpanID, func(o *store.OpenSpan) error {
+			o.State = open
+			return nil
+		}))
+	}
+	err = s.ChangeOpenSpan(ctx, of.TraceID, of.SpanID, func(o *store.OpenSpan) error {
+		o.Ended, o.State = true, nil
+		return nil
+	})
+	if err == nil && before {
+		err = fmt.Errorf("the span %s %w", span.Name, errEnded)
+	}
+	return span, err
+}
+
 // openSpan reads the state of a span that has not ended.
 func (s *spanStore) openSpan(open store.OpenSpan) (*scriptspan.Span, error) {
 	if open.Ended {
 		return nil, fmt.Errorf("the span %x %w", open.SpanID, errEnded)
 	}
-	return scriptspan.Open(open.State)
+	span, err := scriptspan.Open(open.State)
+	if err == nil && span.End != 0 {
+		err = fmt.Errorf("the span %s %w", span.Name, errEnded)
+	}
+	return span, err
 }
 
 // currentSpan is the span that the last start has put into our environment. Where another has taken its place as the parent,

@@ -162,7 +162,7 @@ func (s *spanStore) find(ctx context.Context, ref string) (store.OpenSpan, error
 	switch len(found) {
 	case 0:
 		return store.OpenSpan{}, withHint(fmt.Errorf("no span %x was started here", id),
-			"forkspan span start begins one; the store is %s", s.Path())
+			"the store is %s; end and event need the one that start used", s.Path())
 	case 1:
 		return found[0], nil
 	}

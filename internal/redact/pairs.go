@@ -16,18 +16,26 @@ var (
 	countPattern = sync.OnceValue(func() *regexp.Regexp {
 		return regexp.MustCompile(`^(?:[0-9]{1,4}|[0-9]{1,4}\.[0-9]+)(?:m?s)?(?:[\s,;)}\]]|$)`)
 	})
-	// valuePattern is a value: in quotes (of a cut text without their end), in brackets, or one word with a scheme before it.
+	// valuePattern is a value: in quotes (of a cut text without their end), or one word with a scheme before it.
 	valuePattern = sync.OnceValue(func() *regexp.Regexp {
-		return regexp.MustCompile(`^(?:b?"(?:[^"\\]|\\.)*"|b?'(?:[^'\\]|\\.)*'|\\+".*?\\+"|\\+'.*?\\+'|b?["'][^\n]*|\[[^\]\n]*\]|` +
-			`(?i:(?:bearer|basic|token|digest|negotiate)\s+)?[^\s"'&;\\]+|\\+["']?[^\n]*)`)
+		return regexp.MustCompile(`^(?:` + quotedPattern + `(?i:(?:bearer|basic|token|digest|negotiate)\s+)?[^\s"'&;\\]+|\\+["']?[^\n]*)`)
+	})
+	// userPattern is what may be user:password. It reads no further than the next flag of its kind would begin: what it matches
+	// is looked at again when it is a user alone.
+	userPattern = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^(?:` + quotedPattern + `[^\s"'&;\\]+|\\+["']?[^\s\\]*)`)
 	})
 )
 
-// pairs hides the values of NAME=VALUE, "name": "value", Header: value and --flag value in s.
+const quotedPattern = `b?"(?:[^"\\]|\\.)*"|b?'(?:[^'\\]|\\.)*'|\\+".*?\\+"|\\+'.*?\\+'|b?["'][^\n]*|`
+
+// pairs hides the values of NAME=VALUE, "name": "value", Header: value and --flag value in s. The time it takes grows with the
+// length of s and no faster: whatever is read beyond a value is not read again for the next.
 func pairs(s string) string {
 	var out strings.Builder
-	names, values := namePattern(), valuePattern()
+	names, users := namePattern(), userPattern()
 	at, done := 0, 0 // what comes before done is in out
+	noBracket := 0   // there is no ] before this place on its line
 	for {
 		m := names.FindStringSubmatchIndex(s[at:])
 		if m == nil {
@@ -38,11 +46,22 @@ func pairs(s string) string {
 		at += m[1] // what follows may be the name of the next pair
 		size := 0
 		if userFlags[name] {
-			if v := values.FindStringIndex(value); v != nil && hasPassword(strings.Trim(value[:v[1]], `"'`)) {
+			if v := users.FindStringIndex(value); v != nil && hasPassword(strings.Trim(value[:v[1]], `"'`)) {
 				size = v[1]
 			}
 		} else if isPair(name, sep, value) {
-			size = valueSize(s, begin, name, sep, value, values)
+			if at >= noBracket && strings.HasPrefix(value, "[") {
+				if n := strings.IndexAny(value, "]\n"); n >= 0 && value[n] == ']' {
+					size = n + 1
+				} else if n >= 0 {
+					noBracket = at + n
+				} else {
+					noBracket = len(s)
+				}
+			}
+			if size == 0 {
+				size = valueSize(s, begin, name, sep, value)
+			}
 		}
 		if size > 0 {
 			out.WriteString(s[done:at])
@@ -72,8 +91,8 @@ func isPair(name, sep, value string) bool {
 	return true
 }
 
-// valueSize is how long the value is that follows the name at begin of s.
-func valueSize(s string, begin int, name, sep, value string, values *regexp.Regexp) int {
+// valueSize is how long the value is that follows the name at begin of s; it is not in brackets.
+func valueSize(s string, begin int, name, sep, value string) int {
 	colon := strings.Contains(sep, ":") && strings.HasSuffix(sep, " ")
 	if colon && isHeader(name) && value != "" && !strings.ContainsRune("\"'[\\", rune(value[0])) {
 		ends := "\r\n"
@@ -85,7 +104,7 @@ func valueSize(s string, begin int, name, sep, value string, values *regexp.Rege
 		}
 		return len(value)
 	}
-	if v := values.FindStringIndex(value); v != nil {
+	if v := valuePattern().FindStringIndex(value); v != nil {
 		return v[1]
 	}
 	return 0

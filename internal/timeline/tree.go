@@ -351,6 +351,11 @@ func (f *forest) signsOfLife() {
 		}
 		p.Spans++
 		p.End = max(p.End, n.span.Start, n.end)
+		if n.has(unfinished) { // a finished span's end is the later one
+			for _, e := range n.span.Events() {
+				p.End = max(p.End, e.Time)
+			}
+		}
 	}
 	if !open {
 		return
