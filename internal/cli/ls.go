@@ -144,6 +144,9 @@ func listRun(ctx context.Context, db *store.Store, run store.Run, budget *int64)
 		return l, err
 	}
 	l.traces, l.processes = len(traces), len(processes)
+	if run.Account.Coverage != nil {
+		l.processes = int(run.Account.Processes)
+	}
 	var start, end time.Time
 	for _, t := range traces {
 		l.spans += int64(t.Spans)
