@@ -40,7 +40,7 @@ func newDoctor(a *app) *cobra.Command {
 		Short:   "Find out why spans do not arrive",
 		Long:    doctorLong,
 		Example: doctorExample,
-		Args:    atMost(0, "argument"),
+		Args:    noArguments,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.doctor(cmd.Context(), f) },
 	}
 	flags := cmd.Flags()

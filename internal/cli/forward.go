@@ -48,7 +48,7 @@ func newForward(a *app) *cobra.Command {
 		Short:   "Send what waits for your backends",
 		Long:    forwardLong,
 		Example: forwardExample,
-		Args:    atMost(0, "arguments"),
+		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
 			case f.drain < 0:

@@ -44,7 +44,7 @@ func newLs(a *app) *cobra.Command {
 		Short:             "List runs, traces and requests",
 		Long:              lsLong,
 		Example:           lsExample,
-		Args:              atMost(1, "run"),
+		Args:              atMostOne("run"),
 		ValidArgsFunction: a.completeReferences(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.ls(cmd.Context(), args, f)
