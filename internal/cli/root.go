@@ -91,6 +91,9 @@ func finishTree(root *cobra.Command) {
 	root.InitDefaultCompletionCmd()
 	root.InitDefaultHelpCmd()
 	walkCommands(root, func(c *cobra.Command) {
+		if c.Name() == "completion" && c.Parent() == root {
+			c.Use = "completion SHELL"
+		}
 		if c.HasParent() && !c.Runnable() && c.HasSubCommands() {
 			c.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() } // or it would take any word for help
 		}
