@@ -8,6 +8,8 @@ import (
 	"os"
 	"syscall"
 
+	"github.com/spf13/cobra"
+
 	"forkspan.dev/forkspan/internal/redact"
 )
 
@@ -78,6 +80,9 @@ const (
 func Main(args []string, streams Streams) int {
 	a := &app{Streams: streams}
 	root := newRoot(a)
+	if len(args) > 0 && args[0] == cobra.ShellCompRequestCmd {
+		plainUsage(root)
+	}
 	root.SetArgs(shieldReferences(root, args))
 	root.SetIn(a.Stdin)
 	root.SetOut(a.Stdout)

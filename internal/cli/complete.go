@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // completeReferences offers the latest runs, and files, for up to most arguments.
@@ -26,6 +27,15 @@ func (a *app) completeRuns(cmd *cobra.Command, args []string, prefix string) ([]
 // completeFiles leaves completion to the shell, which offers files.
 func completeFiles(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	return nil, cobra.ShellCompDirectiveDefault
+}
+
+// plainUsage takes the marks of flags' values out of what flags are said to do: a shell shows it as it is.
+func plainUsage(root *cobra.Command) {
+	walkCommands(root, func(c *cobra.Command) {
+		for _, flags := range []*pflag.FlagSet{c.Flags(), c.PersistentFlags()} {
+			flags.VisitAll(func(f *pflag.Flag) { _, f.Usage = pflag.UnquoteUsage(f) })
+		}
+	})
 }
 
 func (a *app) runCompletions(ctx context.Context, taken []string, prefix string) []cobra.Completion {

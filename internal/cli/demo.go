@@ -40,7 +40,7 @@ func newDemo(a *app) *cobra.Command {
 		Short:   "Trace a sample server of several processes",
 		Long:    demoLong,
 		Example: `  forkspan demo`,
-		Args:    cobra.NoArgs,
+		Args:    noArguments,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.demo(cmd.Context()) },
 	}
 }

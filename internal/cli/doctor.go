@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 
@@ -40,7 +41,7 @@ func newDoctor(a *app) *cobra.Command {
 		Short:   "Find out why spans do not arrive",
 		Long:    doctorLong,
 		Example: doctorExample,
-		Args:    atMost(0, "argument"),
+		Args:    noArguments,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.doctor(cmd.Context(), f) },
 	}
 	flags := cmd.Flags()
@@ -65,7 +66,8 @@ func (a *app) doctor(ctx context.Context, f doctorFlags) error {
 		Environ: os.Environ(), Endpoint: f.endpoint, Protocol: f.protocol, Send: f.send, Timeout: f.timeout, Store: path, Version: version(),
 	})
 	if note != "" {
-		report.Checks = append(report.Checks, doctor.Check{ID: "store-place", Section: doctor.Store, Status: doctor.Warning, Text: note})
+		at := slices.IndexFunc(report.Checks, func(c doctor.Check) bool { return c.Section == doctor.Store })
+		report.Checks = slices.Insert(report.Checks, max(at, 0), doctor.Check{ID: "store-place", Section: doctor.Store, Status: doctor.Warning, Text: note})
 	}
 	if ctx.Err() != nil {
 		return &exitError{status: statusInterrupted}

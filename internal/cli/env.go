@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -46,7 +47,11 @@ func (a *app) applyEnvironment(cmd *cobra.Command) error {
 				continue
 			}
 			if err := cmd.Flags().Set(flag.Name, value); err != nil {
-				failed = usageError(cmd, fmt.Errorf("read %s=%q: %w", variable, value, rootCause(err)))
+				err = rootCause(err)
+				if want := wantedValue(flag); want != "" {
+					err = errors.New("want " + want)
+				}
+				failed = usageError(cmd, fmt.Errorf("read %s=%q: %w", variable, value, err))
 			}
 			return
 		}
@@ -75,9 +80,14 @@ the environment, the command's variable before the general one; an empty variabl
 
 Also read:
 
-  NO_COLOR                  no colour and no box drawing
+  OTEL_EXPORTER_OTLP_…      your backend, for run, serve and forward (docs/forward.md)
+  TRACEPARENT, TRACESTATE   the parent of a run and of a script's spans; in lower case they go first
+  NO_COLOR, TERM=dumb       no colour and no box drawing
+  LC_ALL, LC_CTYPE, LANG    no box drawing where they name a character set other than UTF-8
   COLUMNS                   how wide to draw where there is no terminal
   XDG_STATE_HOME, HOME      where the store is
+  XDG_RUNTIME_DIR, TMPDIR   where journals of a run are when /dev/shm has no room
+  CI                        run waits for your backend as --drain 10s does
   FORKSPAN_RUN              set inside a run; a forkspan in there joins it
   FORKSPAN_SPAN             set by forkspan span start; what span end ends
   GITHUB_ENV                the file that span --export=github appends to`

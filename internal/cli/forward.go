@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"forkspan.dev/forkspan/internal/endpoint"
 	"forkspan.dev/forkspan/internal/environ"
 	"forkspan.dev/forkspan/internal/forward"
 	"forkspan.dev/forkspan/internal/store"
@@ -48,11 +49,13 @@ func newForward(a *app) *cobra.Command {
 		Short:   "Send what waits for your backends",
 		Long:    forwardLong,
 		Example: forwardExample,
-		Args:    atMost(0, "arguments"),
+		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
 			case f.drain < 0:
 				return usageError(cmd, errors.New("forward: --drain is negative"))
+			case f.to != "" && badEndpoint(f.to) != nil:
+				return usageError(cmd, fmt.Errorf("forward: --to: %w", badEndpoint(f.to)))
 			case f.list:
 				return a.listTargets(cmd.Context(), f)
 			case f.dead:
@@ -67,9 +70,15 @@ func newForward(a *app) *cobra.Command {
 	flags.BoolVar(&f.list, "list", false, "list the backends, and what waits for them")
 	flags.BoolVar(&f.dead, "dead", false, "list what was refused for good")
 	flags.BoolVar(&f.again, "again", false, "send what was refused for good once more")
-	flags.BoolVar(&f.json, "json", false, "print JSON")
+	flags.BoolVar(&f.json, "json", false, "print JSON (docs/json.md)")
 	cmd.MarkFlagsMutuallyExclusive("list", "dead", "again")
 	return cmd
+}
+
+// badEndpoint says what is wrong with a URL of a backend.
+func badEndpoint(url string) error {
+	_, err := endpoint.Parse(url)
+	return err
 }
 
 // sending is one run's way to one target in `forkspan forward`.

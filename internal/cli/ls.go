@@ -44,7 +44,7 @@ func newLs(a *app) *cobra.Command {
 		Short:             "List runs, traces and requests",
 		Long:              lsLong,
 		Example:           lsExample,
-		Args:              atMost(1, "run"),
+		Args:              atMostOne("run"),
 		ValidArgsFunction: a.completeReferences(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.ls(cmd.Context(), args, f)
@@ -144,6 +144,9 @@ func listRun(ctx context.Context, db *store.Store, run store.Run, budget *int64)
 		return l, err
 	}
 	l.traces, l.processes = len(traces), len(processes)
+	if run.Account.Coverage != nil {
+		l.processes = int(run.Account.Processes)
+	}
 	var start, end time.Time
 	for _, t := range traces {
 		l.spans += int64(t.Spans)
@@ -281,6 +284,7 @@ func (a *app) lsTraces(ctx context.Context, ref string, f lsFlags) error {
 		head:  []string{"TRACE", "ROOT", "START", "TIME", "PROCESSES", "SPANS", "ERRORS"},
 		right: []bool{false, false, true, true, true, true, true},
 		spare: []int{2, 4, 5},
+		ids:   true,
 	}
 	for _, tr := range traces {
 		t.add(fmt.Sprintf("%x", tr.id), tr.root, clock(tr.start), timeline.FormatDuration(tr.end-tr.start),
@@ -356,6 +360,7 @@ func (a *app) lsRequests(ctx context.Context, ref string, f lsFlags) error {
 		head:  []string{"TRACE", "SPAN", "REQUEST", "PROCESS", "START", "FIRST TOKEN", "TIME", "STATUS"},
 		right: []bool{false, false, false, false, true, true, true, false},
 		spare: []int{1, 4, 3},
+		ids:   true,
 	}
 	for _, r := range rows {
 		status, firstToken := "ok", "-"
@@ -381,7 +386,7 @@ func (a *app) lsRequests(ctx context.Context, ref string, f lsFlags) error {
 func (a *app) writeTable(t *table, give, left int) error {
 	opts := a.textOptions(a.Stdout)
 	var out bytes.Buffer
-	out.Write(t.render(opts.Width, give, opts.Color))
+	out.Write(t.render(opts, give))
 	if left > 0 {
 		fmt.Fprintf(&out, "%s more: --limit 0\n", timeline.FormatCount(int64(left)))
 	}

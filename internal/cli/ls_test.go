@@ -52,4 +52,15 @@ func TestListRunCountsBeginningsOnce(t *testing.T) {
 			t.Errorf("%d spans, want 5 (requests %d)", got.spans, got.requests)
 		}
 	}
+	infos, err := db.Traces(ctx, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	traces, err := summarize(ctx, db, infos)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(traces) != 1 || traces[0].spans != 5 {
+		t.Errorf("the list of all traces: %+v, want one of 5 spans", traces)
+	}
 }

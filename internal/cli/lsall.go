@@ -33,29 +33,47 @@ func (a *app) lsAllTraces(ctx context.Context, f lsFlags) error {
 		left = len(infos) - f.limit
 		infos = infos[:f.limit]
 	}
+	traces, err := summarize(ctx, db, infos)
+	if err != nil {
+		return err
+	}
 	if f.json {
-		return a.writeJSON(tracesJSON(&source{}, summarize(infos)))
+		return a.writeJSON(tracesJSON(&source{}, traces))
 	}
 	t := &table{
 		head:  []string{"TRACE", "ROOT", "START", "TIME", "SPANS", "ERRORS"},
 		right: []bool{false, false, true, true, true, true},
 		spare: []int{2, 5},
+		ids:   true,
 	}
-	for _, tr := range infos {
+	for i, tr := range traces {
 		took := "-"
-		if !tr.End.IsZero() {
-			took = timeline.FormatDuration(tr.End.Sub(tr.Start).Nanoseconds())
+		if !infos[i].End.IsZero() {
+			took = timeline.FormatDuration(tr.end - tr.start)
 		}
-		t.add(fmt.Sprintf("%x", tr.TraceID), tr.Root, tr.Start.Local().Format("2006-01-02 15:04:05"), took,
-			timeline.FormatCount(int64(tr.Spans)), timeline.FormatCount(int64(tr.Errors)))
+		t.add(fmt.Sprintf("%x", tr.id), tr.root, infos[i].Start.Local().Format("2006-01-02 15:04:05"), took,
+			timeline.FormatCount(int64(tr.spans)), timeline.FormatCount(int64(tr.errors)))
 	}
 	return a.writeTable(t, 1, left)
 }
 
-// summarize takes what the summaries tell of traces, which is not how many processes there were.
-func summarize(infos []store.TraceInfo) []traceSummary {
+// summarize counts traces, each span once, while the budget of a list lasts; of the others it takes what the summaries tell, where
+// a span that was delivered twice counts twice, and nothing of processes.
+func summarize(ctx context.Context, db *store.Store, infos []store.TraceInfo) ([]traceSummary, error) {
 	traces := make([]traceSummary, 0, len(infos))
+	budget := countedSpans
 	for _, t := range infos {
+		if t.Spans <= budget {
+			budget -= t.Spans
+			src, err := loadTrace(ctx, db, t.TraceID)
+			if err != nil {
+				return nil, err
+			}
+			if whole := gatherTraces(src.spans); len(whole) == 1 {
+				traces = append(traces, whole[0])
+				continue
+			}
+		}
 		end := t.End
 		if end.IsZero() {
 			end = t.Start
@@ -64,7 +82,7 @@ func summarize(infos []store.TraceInfo) []traceSummary {
 			id: t.TraceID, root: t.Root, start: t.Start.UnixNano(), end: end.UnixNano(), spans: t.Spans, errors: t.Errors,
 		})
 	}
-	return traces
+	return traces, nil
 }
 
 // noRuns is the error of a list of runs that is empty, although there may be traces.

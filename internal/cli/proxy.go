@@ -21,6 +21,7 @@ import (
 	"forkspan.dev/forkspan/internal/otlp"
 	"forkspan.dev/forkspan/internal/proxy"
 	"forkspan.dev/forkspan/internal/store"
+	"forkspan.dev/forkspan/internal/timeline"
 )
 
 const proxyLong = `proxy stands in front of an LLM server and records every request to it: time to first
@@ -57,7 +58,7 @@ func newProxy(a *app) *cobra.Command {
 	flags := c.Flags()
 	flags.StringVar(&f.listen, "listen", "127.0.0.1:4319", "`address` to listen at")
 	choice(flags, &f.usage, "usage", "pass", []string{"pass", "ask"},
-		"`what` to do about token counts of streams: pass what the server sends, or ask for them\nand take the extra event out again")
+		"`what` to do about token counts of streams: pass what the server sends, or ask for them and take the extra event out again")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "print nothing but errors")
 	a.addStoreFlags(c)
 	return c
@@ -77,6 +78,8 @@ type proxySink interface {
 	runID() string
 	// close is told the end. What it prints is the last.
 	close(proxy.Stats)
+	// abandon is told that there was no proxy.
+	abandon()
 }
 
 func (a *app) proxy(f proxyFlags, address string) error {
@@ -110,7 +113,7 @@ func (s *proxySession) serve(ctx context.Context, forget func(), upstream *url.U
 		Upstream: upstream, Sink: s.sink, RunID: s.sink.runID(), AskUsage: s.flags.usage == "ask", Lines: lines,
 	})
 	if s.server == nil {
-		s.sink.close(proxy.Stats{})
+		s.sink.abandon()
 		return err
 	}
 	if err != nil {
@@ -194,6 +197,8 @@ func (k *outerProxySink) close(stats proxy.Stats) {
 	k.say("proxied %s", proxyAccount(stats))
 }
 
+func (k *outerProxySink) abandon() { k.forward.Close(context.Background()) } // nothing was sent, so nothing is waited for
+
 // storeProxySink stores spans under a run of the proxy's own.
 type storeProxySink struct {
 	*proxySession
@@ -262,7 +267,20 @@ func (k *storeProxySink) close(stats proxy.Stats) {
 	}
 }
 
+// abandon takes the run back.
+func (k *storeProxySink) abandon() {
+	if k.store == nil {
+		return
+	}
+	if err := errors.Join(k.store.Remove(context.Background(), k.run.ID), k.store.Close()); err != nil {
+		k.say("%v", err)
+	}
+}
+
 func proxyAccount(s proxy.Stats) string {
-	return fmt.Sprintf("%d requests, %d without a complete answer · %d spans, %d dropped",
-		s.Requests, s.Failed, s.Stored, s.Dropped)
+	requests := counted(int(s.Requests), "request", "requests")
+	if s.Failed > 0 {
+		requests += ", " + timeline.FormatCount(s.Failed) + " without a complete answer"
+	}
+	return requests + " · " + counted(int(s.Stored), "span", "spans") + ", " + timeline.FormatCount(s.Dropped) + " dropped"
 }

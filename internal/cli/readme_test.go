@@ -48,8 +48,12 @@ func TestReadme(t *testing.T) {
 			if cmd.Dir = dir; !strings.HasPrefix(line, "forkspan ") {
 				cmd.Dir = root
 			}
-			if out, err := cmd.CombinedOutput(); err != nil {
+			out, err := cmd.CombinedOutput()
+			if err != nil {
 				t.Errorf("%s: %v\n%s", line, err, out)
+			}
+			if strings.HasSuffix(line, " demo") {
+				checkWaterfall(t, string(text), string(out))
 			}
 		}
 	}
@@ -74,4 +78,29 @@ func readmeCommand(line string) string {
 		line = strings.Replace(line, "forkspan run ", "forkspan run --until-ready ", 1)
 	}
 	return "withport " + line
+}
+
+// checkWaterfall compares the rows of the README's waterfall with what the demo prints: the names in their order, not the times,
+// which are different each time.
+func checkWaterfall(t *testing.T, readme, printed string) {
+	_, drawing, _ := strings.Cut(readme, "$ forkspan demo\n")
+	drawing, _, _ = strings.Cut(drawing, "```")
+	_, rows, _ := strings.Cut(drawing, "\n") // below the account
+	_, rows, _ = strings.Cut(rows, "\n")     // below the axis
+	name := regexp.MustCompile(`^[│├└✗ ]*(.+?)(  .*|, [0-9].*)?$`)
+	ascii := strings.NewReplacer("×", "x", "…", "..")
+	count := 0
+	for row := range strings.Lines(rows) {
+		count++
+		want := ascii.Replace(name.FindStringSubmatch(strings.TrimSpace(row))[1])
+		_, rest, found := strings.Cut(printed, want)
+		if !found {
+			t.Errorf("the demo does not print %q, or not where README.md has it", want)
+			continue
+		}
+		printed = rest
+	}
+	if count < 20 {
+		t.Errorf("README.md's waterfall has %d rows, want at least 20", count)
+	}
 }

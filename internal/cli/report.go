@@ -72,7 +72,7 @@ const reportRequestsExample = `  forkspan report requests                       
 func newReportRequests(a *app) *cobra.Command {
 	var f reportRequestsFlags
 	cmd := references(&cobra.Command{
-		Use:               "requests [RUN | TRACE | FILE]...",
+		Use:               "requests [RUN | TRACE | FILE]…",
 		Short:             "Time to first token and the rest, by model and route",
 		Long:              reportRequestsLong,
 		Example:           reportRequestsExample,

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -19,7 +20,9 @@ const (
 
 const rootLong = `forkspan runs a command, receives the OpenTelemetry spans of all the processes it starts,
 stores them and draws them as one trace. It is made for LLM servers, which are many processes,
-and works for any program that passes trace context through the environment.`
+and works for any program that passes trace context through the environment.
+
+The exit status is 0, 1 when something failed, 2 for wrong use; that of run is its command's.`
 
 const rootExample = `  forkspan run -- vllm serve Qwen/Qwen3-0.6B   # trace a server and all it starts
   forkspan show                                # the latest run's waterfall
@@ -84,10 +87,13 @@ func finishTree(root *cobra.Command) {
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
 	root.SetVersionTemplate(versionLine() + "\n")
 	root.SetHelpTemplate(helpTemplate)
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError(cmd, err) })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError(cmd, flagError(err)) })
 	root.InitDefaultCompletionCmd()
 	root.InitDefaultHelpCmd()
 	walkCommands(root, func(c *cobra.Command) {
+		if c.Name() == "completion" && c.Parent() == root {
+			c.Use = "completion SHELL"
+		}
 		if c.HasParent() && !c.Runnable() && c.HasSubCommands() {
 			c.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() } // or it would take any word for help
 		}
@@ -147,6 +153,31 @@ func usageError(cmd *cobra.Command, err error) error {
 	return withHint(&exitError{status: statusUsage, err: err}, "%s --help says how it is used", cmd.CommandPath())
 }
 
+// flagError says of a value that a flag does not take what it takes, in words of ours where the flag is one of pflag's own types.
+func flagError(err error) error {
+	invalid, ok := errors.AsType[*pflag.InvalidValueError](err)
+	if !ok {
+		return err
+	}
+	if want := wantedValue(invalid.GetFlag()); want != "" {
+		return fmt.Errorf("invalid argument %q for \"--%s\" flag: want %s", invalid.GetValue(), invalid.GetFlag().Name, want)
+	}
+	return err
+}
+
+// wantedValue is what a flag of one of pflag's own types takes; "" for the others, whose errors say it.
+func wantedValue(flag *pflag.Flag) string {
+	switch flag.Value.Type() {
+	case "bool":
+		return "true or false"
+	case "int":
+		return "a whole number"
+	case "duration":
+		return "a time such as 500ms, 10s or 1m30s"
+	}
+	return ""
+}
+
 func unknownCommand(root *cobra.Command, name string) error {
 	err := &exitError{status: statusUsage, err: fmt.Errorf("unknown command %q", name)}
 	root.SuggestionsMinimumDistance = 2
@@ -156,14 +187,22 @@ func unknownCommand(root *cobra.Command, name string) error {
 	return withHint(err, "forkspan --help lists the commands; to trace a program: forkspan run -- %s", name)
 }
 
-// atMost wants no more than n arguments, called what in the message.
-func atMost(n int, what string) cobra.PositionalArgs {
+// atMostOne wants no more than one argument, called what in the message.
+func atMostOne(what string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
-		if len(args) > n {
-			return fmt.Errorf("more than %d %s: %s", n, what, strings.Join(args, " "))
+		if len(args) > 1 {
+			return fmt.Errorf("more than one %s: %s", what, strings.Join(plainReferences(args), " "))
 		}
 		return nil
 	}
+}
+
+// noArguments wants none.
+func noArguments(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("it takes no arguments: %s", strings.Join(args, " "))
+	}
+	return nil
 }
 
 // referencesAnnotation marks commands whose arguments name runs, so that -2 is one and no flag.

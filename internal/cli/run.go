@@ -51,7 +51,9 @@ stderr is a terminal. stdin, stdout, signals and the exit status are the command
 In the arguments {forkspan.endpoint}, {forkspan.hostport}, {forkspan.traceparent}, {forkspan.trace_id} and
 {forkspan.run} are replaced. vllm serve and SGLang get the flags they need to export spans (--no-args for none).
 
-Inside another run only a span is added to that run (--new-run for a run of its own).`
+Inside another run only a span is added to that run (--new-run for a run of its own).
+
+A command that is not there ends in status 127, one that cannot be executed in 126, wrong use of forkspan run in 2.`
 
 const runExample = `  forkspan run -- make -j8
   forkspan run -- vllm serve Qwen/Qwen3-0.6B
@@ -80,6 +82,7 @@ func newRun(a *app) *cobra.Command {
 	flags.StringVar(&f.name, "name", "", "name of the run and its span (default: the program's name)")
 	flags.StringVar(&f.ready, "ready", "", "`CONDITION` that ends the start-up: URL, tcp:HOST:PORT or span:NAME")
 	flags.DurationVar(&f.readyTimeout, "ready-timeout", 30*time.Minute, "stop waiting for --ready after this time; 0 for never")
+	flags.Lookup("ready-timeout").DefValue = "30m"
 	flags.BoolVar(&f.untilReady, "until-ready", false, "stop the command when it is ready, and exit 0")
 	flags.DurationVar(&f.grace, "grace", 10*time.Second, "time the command has to end before it is killed (--until-ready)")
 	flags.BoolVar(&f.noArgs, "no-args", false, "add no flags to servers we know")
@@ -97,7 +100,7 @@ func newRun(a *app) *cobra.Command {
 	choice(flags, &f.summary, "summary", "", []string{"text", "md"}, "draw the waterfall although stderr is no terminal, as text or md")
 	flags.Lookup("summary").NoOptDefVal = "text"
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "print nothing of our own")
-	flags.StringVarP(&f.output, "output", "o", "", "write the run to `FILE` as OTLP JSON lines; compressed if it ends in .gz")
+	flags.StringVarP(&f.output, "output", "o", "", "write the run to `FILE`, in the format that its name says, as forkspan export does")
 	flags.BoolVar(&f.outputProcesses, "output-processes", false, "write a span for each process, too (-o)")
 	flags.StringArrayVar(&f.proxies, "proxy", nil, "record requests: `LISTEN:UPSTREAM` as forkspan proxy --listen LISTEN UPSTREAM (may be repeated)")
 	flags.BoolVar(&f.anyUser, "any-user", false, "take spans of other users of this machine, too")

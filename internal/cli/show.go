@@ -52,7 +52,7 @@ func newShow(a *app) *cobra.Command {
 		Short:             "Draw the waterfall of a run",
 		Long:              showLong,
 		Example:           showExample,
-		Args:              atMost(1, "run"),
+		Args:              atMostOne("run"),
 		ValidArgsFunction: a.completeReferences(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.show(cmd.Context(), first(args), f)

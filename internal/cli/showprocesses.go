@@ -37,7 +37,7 @@ func (a *app) showProcesses(out io.Writer, src *source, f showFlags) error {
 		_, err := fmt.Fprintln(out, "no process matches")
 		return err
 	}
-	if _, err := out.Write(t.render(text.Width, 0, text.Color)); err != nil {
+	if _, err := out.Write(t.render(text, 0)); err != nil {
 		return err
 	}
 	if line := coverageLine(src.run.Account); line != "" {
@@ -63,6 +63,7 @@ func treeTable(tree []store.Process, f showFlags, unicode bool) *table {
 		head:  []string{"PROCESS", "PID", "START", "TIME", "FIRST SPAN", "SPANS", "CPU", "MEMORY", "END"},
 		right: []bool{false, true, true, true, true, true, true, true, false},
 		spare: []int{7, 6, 2},
+		least: 32, // arguments tell processes apart
 	}
 	l := &treeLister{tree: tree, table: t, flags: f, children: map[int][]int{}, unicode: unicode}
 	l.list()

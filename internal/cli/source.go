@@ -22,7 +22,7 @@ import (
 // referenceHelp is part of the help of every command that reads runs.
 const referenceHelp = `A run is named by: nothing or "last" for the latest, -2 for the one before it, a prefix of its id, its --name,
 the id of one of its traces (8 digits or more), a file of spans (OTLP JSON lines, JSON or protobuf, also
-gzip; - for standard input), or a folder of journals.`
+compressed; - for standard input), or a folder of journals.`
 
 // source is what a user named, with its spans.
 type source struct {
@@ -135,7 +135,7 @@ func (a *app) findRun(ctx context.Context, db *store.Store, ref string) (store.R
 func noSuchRun(ref string) error {
 	switch info, err := os.Stat(ref); {
 	case err == nil && info.IsDir():
-		return fmt.Errorf("open %s: is a directory", ref)
+		return withHint(fmt.Errorf("open %s: no journals in it", ref), "a program writes them with forkspan.WithJournal")
 	case err != nil && looksLikePath(ref) && !errors.Is(err, os.ErrNotExist):
 		return fmt.Errorf("open %s: %w", ref, errors.Unwrap(err))
 	case looksLikePath(ref):
@@ -150,6 +150,15 @@ func plainReference(ref string) string {
 		return rest
 	}
 	return ref
+}
+
+// plainReferences does so for each of several.
+func plainReferences(refs []string) []string {
+	plain := make([]string, len(refs))
+	for i, ref := range refs {
+		plain[i] = plainReference(ref)
+	}
+	return plain
 }
 
 func looksLikePath(ref string) bool {

@@ -23,7 +23,7 @@ const spanExample = `  eval "$(forkspan span start build)"          # the comman
 
 func newSpan(a *app) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "span",
+		Use:     "span COMMAND",
 		Short:   "Make spans from scripts",
 		Long:    spanLong,
 		Example: spanExample,

@@ -38,7 +38,7 @@ func newSpanEnd(a *app) *cobra.Command {
 		Short:   "End a span",
 		Long:    spanEndLong,
 		Example: spanEndExample,
-		Args:    atMost(1, "span"),
+		Args:    atMostOne("span"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.spanEnd(cmd.Context(), first(args), f)
 		},

@@ -68,7 +68,8 @@ func (a *app) spanEvent(ctx context.Context, ref, name string, attrs []string, a
 	defer db.Close()
 	if ref == "" {
 		if ref = spanVariable(db.lookup); ref == "" {
-			return spanUsage("event", errors.New("no span: FORKSPAN_SPAN is not set"))
+			return withHint(spanUsage("event", errors.New("no span: FORKSPAN_SPAN is not set")),
+				`eval "$(forkspan span start NAME)" begins one, or name it: forkspan span event TRACEPARENT NAME`)
 		}
 	}
 	open, err := db.find(ctx, ref)

@@ -14,7 +14,7 @@ func newVersion(a *app) *cobra.Command {
 		Short:   "Print the version",
 		Long:    "Print forkspan's version, the Go release that built it, and the system it is for.",
 		Example: `  forkspan version`,
-		Args:    atMost(0, "arguments"),
+		Args:    noArguments,
 		RunE: func(*cobra.Command, []string) error {
 			_, err := fmt.Fprintln(a.Stdout, versionLine())
 			return err

@@ -57,7 +57,7 @@ func (d *examination) examineStore(ctx context.Context) {
 		if !h.Complete {
 			read = ", not read through in the time"
 		}
-		d.add(Store, "store", OK, fmt.Sprintf("%s: %s runs, %s, schema %d%s", d.Store, strconv.FormatInt(h.Runs, 10), size(h.Bytes), h.Schema, read), "")
+		d.add(Store, "store", OK, fmt.Sprintf("%s: %s, %s, schema %d%s", d.Store, runs(h.Runs), size(h.Bytes), h.Schema, read), "")
 	}
 	if h.Waiting > 0 {
 		d.add(Store, "forward-waiting", Info, fmt.Sprintf("%d requests wait to be passed on to a backend", h.Waiting), "forkspan forward sends them")
@@ -106,6 +106,14 @@ func firstLine(s string) string {
 
 // cause2 is an error without the words that were put before it twice.
 func cause2(err error) string { return strings.TrimPrefix(shown(err.Error()), "inspect store: ") }
+
+// runs is a number of runs in words.
+func runs(n int64) string {
+	if n == 1 {
+		return "1 run"
+	}
+	return strconv.FormatInt(n, 10) + " runs"
+}
 
 // size is a number of bytes in words.
 func size(n int64) string {

@@ -14,7 +14,7 @@ const mostGroups = 20
 
 // Text draws the report.
 func (r *Requests) Text(opts timeline.TextOptions, warmup Warmup) []byte {
-	t := text{color: opts.Color, width: opts.Width, dot: " - "}
+	t := text{opts: opts, width: opts.Width, dot: " - "}
 	if t.width == 0 {
 		t.width = 100
 	}
@@ -39,7 +39,7 @@ func (r *Requests) Text(opts timeline.TextOptions, warmup Warmup) []byte {
 
 type text struct {
 	out   []byte
-	color bool
+	opts  timeline.TextOptions
 	width int
 	dot   string
 }
@@ -47,7 +47,7 @@ type text struct {
 func (t *text) line(s string) { t.out = append(append(t.out, s...), '\n') }
 
 func (t *text) bold(s string) {
-	if t.color {
+	if t.opts.Color {
 		s = "\x1b[1m" + s + "\x1b[0m"
 	}
 	t.line(s)
@@ -272,13 +272,37 @@ func (t *text) slow(list []Slow) {
 		rows = append(rows, row)
 	}
 	used := gridWidth(rows) + gap
+	if t.opts.Width > 0 && used+widestTitle(list) > t.opts.Width {
+		shortenIDs(rows[2:])
+		used = gridWidth(rows) + gap
+	}
 	for i, line := range gridLines(rows)[1:] {
 		if i == 0 {
 			t.bold(line)
 			continue
 		}
 		title := list[i-1].title()
-		t.line(strings.TrimRight(line+strings.Repeat(" ", gap)+timeline.Truncate(title, max(8, t.width-used)), " "))
+		t.line(strings.TrimRight(line+strings.Repeat(" ", gap)+t.opts.Truncate(title, max(8, t.width-used)), " "))
+	}
+}
+
+func widestTitle(list []Slow) int {
+	widest := 0
+	for i := range list {
+		widest = max(widest, timeline.Columns(list[i].title()))
+	}
+	return widest
+}
+
+// shortenIDs leaves of the traces' ids what tells them apart.
+func shortenIDs(rows [][]string) {
+	ids := make([]string, len(rows))
+	for i, row := range rows {
+		ids[i] = row[0]
+	}
+	digits := timeline.IDDigits(ids)
+	for _, row := range rows {
+		row[0] = row[0][:digits]
 	}
 }
 

@@ -32,7 +32,7 @@ func FormatByName(path string) string {
 	return FormatJSON
 }
 
-// Writer writes requests in one of the formats. What is exported of it is to be set before anything is written.
+// Writer writes requests in one of the formats. Redact and Processes are to be set before anything is written.
 type Writer struct {
 	Redact    bool // hide secrets in the spans
 	Processes bool // write a span for each process of a run, too, behind its requests

@@ -78,3 +78,31 @@ func Columns(s string) int { return columnsOf(s) }
 
 // Truncate cuts s to at most columns, with ".." where something was cut off.
 func Truncate(s string, columns int) string { return truncate(s, columns, asciiGlyphs.ellipsis) }
+
+// Truncate cuts s to at most columns, with the ellipsis of the drawing where something was cut off.
+func (o TextOptions) Truncate(s string, columns int) string {
+	if o.Unicode {
+		return truncate(s, columns, unicodeGlyphs.ellipsis)
+	}
+	return Truncate(s, columns)
+}
+
+// IDDigits is how many digits of ids tell them all apart, 8 at least: as many as name a trace.
+func IDDigits(ids []string) int {
+	const least = 8
+	for n, longest := least, least; ; n++ {
+		whole := map[string]string{}
+		apart := true
+		for _, id := range ids {
+			longest = max(longest, len(id))
+			prefix := id[:min(n, len(id))]
+			if other, taken := whole[prefix]; taken && other != id {
+				apart = false
+			}
+			whole[prefix] = id
+		}
+		if apart || n >= longest {
+			return n
+		}
+	}
+}

@@ -78,6 +78,31 @@ func TestClean(t *testing.T) {
 	}
 }
 
+func TestTruncateWithTheEllipsisOfTheDrawing(t *testing.T) {
+	for unicode, want := range map[bool]string{true: "longer …", false: "longer.."} {
+		if got := (TextOptions{Unicode: unicode}).Truncate("longer than that", 8); got != want {
+			t.Errorf("unicode %v: %q, want %q", unicode, got, want)
+		}
+	}
+}
+
+func TestIDDigitsTellApart(t *testing.T) {
+	for _, test := range []struct {
+		ids  []string
+		want int
+	}{
+		{nil, 8},
+		{[]string{"0123456789abcdef", "fedcba9876543210"}, 8},
+		{[]string{"0123456789abcdef", "0123456789abcdef"}, 8},
+		{[]string{"0123456789abcdef", "fedcba9876543210", "0123456789a00000"}, 12},
+		{[]string{"0123", "0123456789"}, 8},
+	} {
+		if got := IDDigits(test.ids); got != test.want {
+			t.Errorf("%v: %d, want %d", test.ids, got, test.want)
+		}
+	}
+}
+
 func TestTruncateIsByColumns(t *testing.T) {
 	for _, test := range []struct {
 		in      string
