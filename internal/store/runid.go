@@ -2,6 +2,7 @@ package store
 
 import (
 	"crypto/rand"
+	"encoding/base32"
 	"strings"
 )
 
@@ -15,18 +16,12 @@ const (
 func NewRunID() string {
 	var random [runIDLength]byte
 	_, _ = rand.Read(random[:]) // never fails
-	return runID(random[:])
+	return RunIDOf(random[:])
 }
 
-// RunIDOf returns the run id that a hash gives, of whose bytes it takes the first ten.
-func RunIDOf(hash []byte) string { return runID(hash[:runIDLength]) }
-
-func runID(digits []byte) string {
-	id := make([]byte, len(digits))
-	for i, b := range digits {
-		id[i] = runIDAlphabet[b&31]
-	}
-	return string(id)
+// RunIDOf returns the run id that a hash gives: its first fifty bits.
+func RunIDOf(hash []byte) string {
+	return base32.NewEncoding(runIDAlphabet).EncodeToString(hash)[:runIDLength]
 }
 
 // IsRunID tells whether text can be the id of a run.
