@@ -3,7 +3,6 @@ package proxy
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -138,10 +137,10 @@ func (e *entry) line(r *http.Request, took time.Duration, name string) string {
 		b.WriteString("  " + short(took))
 	}
 	if speed, ok := e.call.TokensPerSecond(); ok {
-		fmt.Fprintf(&b, "  %.3g tok/s", speed)
+		b.WriteString("  " + figures(speed) + " tok/s")
 	} else if d := e.marks.LastToken.Sub(e.marks.FirstToken); e.marks.Gaps.Len() > 0 && d > 0 {
 		// Without the server's count: most servers send a token in each event.
-		fmt.Fprintf(&b, "  ~%.3g tok/s", float64(e.marks.Gaps.Len())/d.Seconds())
+		b.WriteString("  ~" + figures(float64(e.marks.Gaps.Len())/d.Seconds()) + " tok/s")
 	}
 	if name != "" {
 		b.WriteString("  " + name)
@@ -190,4 +189,12 @@ func short(d time.Duration) string {
 		return d.Round(time.Millisecond).String()
 	}
 	return d.Round(100 * time.Millisecond).String()
+}
+
+// figures is a speed in three figures, or in whole ones where it has more.
+func figures(speed float64) string {
+	if speed >= 100 {
+		return strconv.FormatFloat(speed, 'f', 0, 64)
+	}
+	return strconv.FormatFloat(speed, 'g', 3, 64)
 }

@@ -40,3 +40,11 @@ func TestNames(t *testing.T) {
 		t.Errorf("%d names are kept", n)
 	}
 }
+
+func TestFigures(t *testing.T) {
+	for speed, want := range map[float64]string{0.25: "0.25", 41.26: "41.3", 99.96: "100", 170.2: "170", 17042.9: "17043"} {
+		if got := figures(speed); got != want {
+			t.Errorf("%v: %s, want %s", speed, got, want)
+		}
+	}
+}

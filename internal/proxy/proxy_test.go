@@ -210,7 +210,7 @@ func TestLines(t *testing.T) {
 	f.do(t, http.MethodPost, chatPath, `{"model":"evil\u001b[2J"}`, nil)
 	f.end(t)
 	const took, id = `[0-9.]+(ms|µs|s)`, `  [0-9a-f]{8}`
-	want := regexp.MustCompile(`^POST /v1/chat/completions fake-model 200  first token ` + took + `(  ~[0-9.e+]+ tok/s)?` + id + `
+	want := regexp.MustCompile(`^POST /v1/chat/completions fake-model 200  first token ` + took + `(  ~[0-9.]+ tok/s)?` + id + `
 POST /v1/chat/completions fake-model 200  ` + took + id + `
 GET /health 200  ` + took + id + `
 POST /v1/chat/completions evil\?\[2J 429  ` + took + id + `
