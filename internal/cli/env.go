@@ -80,13 +80,13 @@ the environment, the command's variable before the general one; an empty variabl
 
 Also read:
 
-  OTEL_EXPORTER_OTLP_…      your backend, for run, serve and forward (docs/forward.md)
-  TRACEPARENT, TRACESTATE   the parent of a run and of a script's spans; in lower case they go first
+  OTEL_EXPORTER_OTLP_…      your backend, for run, serve and forward
+  TRACEPARENT, TRACESTATE   the parent of runs and spans; lower case goes first
   NO_COLOR, TERM=dumb       no colour and no box drawing
-  LC_ALL, LC_CTYPE, LANG    no box drawing where they name a character set other than UTF-8
+  LC_ALL, LC_CTYPE, LANG    no box drawing where what is set names no UTF-8
   COLUMNS                   how wide to draw where there is no terminal
   XDG_STATE_HOME, HOME      where the store is
-  XDG_RUNTIME_DIR, TMPDIR   where journals of a run are when /dev/shm has no room
+  XDG_RUNTIME_DIR, TMPDIR   where journals of a run are when /dev/shm is small
   CI                        run waits for your backend as --drain 10s does
   FORKSPAN_RUN              set inside a run; a forkspan in there joins it
   FORKSPAN_SPAN             set by forkspan span start; what span end ends

@@ -207,7 +207,7 @@ func (a *app) showSending(terminal bool, name string, sender *forward.Forwarder,
 			s := sender.Stats()
 			line := fmt.Sprintf("%s: %s sent", timeline.Clean(name), counted(int(s.Sent), "span", "spans"))
 			if s.Failing {
-				line += ", trying again: " + oneLine(s.Reason)
+				line += ", trying again: " + because(s.Reason)
 			}
 			fmt.Fprint(a.Stderr, "\r\x1b[K"+line)
 		case <-done:

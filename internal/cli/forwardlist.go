@@ -53,7 +53,7 @@ func (a *app) listTargets(ctx context.Context, f sendFlags) error {
 	for _, s := range states {
 		last := s.Error
 		if last != "" {
-			last = ago(time.Now(), s.at) + ": " + oneLine(last)
+			last = ago(time.Now(), s.at) + ": " + because(last)
 		}
 		t.add(s.Target, s.Protocol, strconv.Itoa(s.Runs), timeline.FormatCount(s.Sent), timeline.FormatCount(s.Waiting),
 			timeline.FormatCount(s.Dead), timeline.FormatCount(s.Removed), last)
@@ -162,7 +162,7 @@ func (a *app) listDead(ctx context.Context, f sendFlags) error {
 	}
 	for _, d := range letters {
 		r := routes[d.Route]
-		t.add(shortID(r.Run), r.Target.Address, ago(time.Now(), d.Time), timeline.FormatCount(d.Spans), oneLine(d.Reason))
+		t.add(shortID(r.Run), r.Target.Address, ago(time.Now(), d.Time), timeline.FormatCount(d.Spans), because(d.Reason))
 	}
 	return a.writeTable(t, len(t.head)-1, 0)
 }
@@ -218,7 +218,7 @@ func (a *app) reportSendings(f sendFlags, done []sending) error {
 		}
 		line := target + ": " + strings.Join(parts, ", ")
 		if sum.Reason != "" {
-			line += " (" + oneLine(sum.Reason) + ")"
+			line += " (" + because(sum.Reason) + ")"
 		}
 		if _, err := fmt.Fprintln(a.Stdout, line); err != nil {
 			return err

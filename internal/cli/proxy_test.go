@@ -96,7 +96,7 @@ func TestProxyStoresRequests(t *testing.T) {
 		t.Fatal(err)
 	}
 	said := stderr.String()
-	if !strings.Contains(said, "fake-model 200  first token ") || !strings.Contains(said, "proxied 1 request · ") {
+	if !strings.Contains(said, "fake-model 200  first token ") || !strings.Contains(said, "proxied 1 request · 2 spans, 0 dropped") {
 		t.Errorf("said\n%s", said)
 	}
 

@@ -104,3 +104,34 @@ func checkWaterfall(t *testing.T, readme, printed string) {
 		t.Errorf("README.md's waterfall has %d rows, want at least 20", count)
 	}
 }
+
+// TestSpanPage runs the script at the head of docs/span.md, with stand-ins for the programs that it starts.
+func TestSpanPage(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "span.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	script := regexp.MustCompile("(?s)\n```sh\n(.*?)```").FindStringSubmatch(string(text))
+	if script == nil {
+		t.Fatal("docs/span.md has no script")
+	}
+	dir := t.TempDir()
+	for _, program := range []string{"make", "server"} {
+		if err := os.WriteFile(filepath.Join(dir, program), []byte("#!/bin/sh\n"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("XDG_STATE_HOME", filepath.Join(dir, "state"))
+	t.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH"))
+	cmd := exec.Command("sh", "-e", "-c", script[1])
+	cmd.Dir = dir
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, want := range []string{"build ended", "server: server"} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("%q is not in what is drawn:\n%s", want, out)
+		}
+	}
+}

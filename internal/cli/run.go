@@ -53,7 +53,8 @@ In the arguments {forkspan.endpoint}, {forkspan.hostport}, {forkspan.traceparent
 
 Inside another run only a span is added to that run (--new-run for a run of its own).
 
-A command that is not there ends in status 127, one that cannot be executed in 126, wrong use of forkspan run in 2.`
+A command that is not there ends in status 127, one that cannot be executed in 126, one that was not ready in time
+(--until-ready) in 124, wrong use of forkspan run in 2.`
 
 const runExample = `  forkspan run -- make -j8
   forkspan run -- vllm serve Qwen/Qwen3-0.6B

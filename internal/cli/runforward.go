@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -196,6 +197,17 @@ func (o *onward) close(ctx context.Context) (all forward.Stats) {
 	return all
 }
 
+// toConnect matches an error to connect; what is caught is its cause.
+var toConnect = regexp.MustCompile(`\bdial (?:tcp|unix)\b.*: ([^"]+)"?$`)
+
+// because is why a backend took nothing, in one line. Of an error to connect the cause is told alone: whom to stands beside it.
+func because(reason string) string {
+	if m := toConnect.FindStringSubmatch(reason); m != nil {
+		reason = m[1]
+	}
+	return oneLine(reason)
+}
+
 // account says what became of the spans, in parts of the account's line.
 func (o *onward) account(sent forward.Stats) (parts []string) {
 	if o.backend == nil {
@@ -203,7 +215,7 @@ func (o *onward) account(sent forward.Stats) (parts []string) {
 	}
 	name, reason := o.backend.Name(), ""
 	if sent.Reason != "" {
-		reason = " (" + oneLine(sent.Reason) + ")"
+		reason = " (" + because(sent.Reason) + ")"
 	}
 	if sent.Sent > 0 {
 		parts = append(parts, timeline.FormatCount(sent.Sent)+" passed on to "+name)
@@ -216,11 +228,11 @@ func (o *onward) account(sent forward.Stats) (parts []string) {
 		reason = ""
 	}
 	if sent.Waiting > 0 {
-		verb := "wait"
+		verb, them := "wait", "them"
 		if sent.Waiting == 1 {
-			verb = "waits"
+			verb, them = "waits", "it"
 		}
-		parts = append(parts, counted(int(sent.Waiting), "span", "spans")+" "+verb+" for "+name+reason+": forkspan forward sends them")
+		parts = append(parts, counted(int(sent.Waiting), "span", "spans")+" "+verb+" for "+name+reason+": forkspan forward sends "+them)
 	}
 	return parts
 }

@@ -59,6 +59,9 @@ func (s *Store) open() (err error) {
 	if err := s.avoidNetwork(onNetwork); err != nil {
 		return fmt.Errorf("open store: %w", err)
 	}
+	if info, err := os.Stat(s.path); err == nil && info.IsDir() {
+		return fmt.Errorf("open store %s: it is a folder", s.path)
+	}
 	if s.lock, err = openLock(s.path + ".lock"); err != nil {
 		return fmt.Errorf("open store: %w", err)
 	}

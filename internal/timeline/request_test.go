@@ -37,6 +37,25 @@ func TestRequestsToModels(t *testing.T) {
 	}
 }
 
+// The median of requests is that of the reports, by nearest rank: of two it is not the slower one.
+func TestMedianOfRequests(t *testing.T) {
+	for _, test := range []struct {
+		ends []int // seconds after 1
+		want int64
+	}{
+		{[]int{5, 3}, 3}, {[]int{9, 3, 4}, 4}, {[]int{6, 5, 4, 3, 2, 1}, 3},
+	} {
+		text := "1 - api start 0 1\n"
+		for i, end := range test.ends {
+			text += fmt.Sprintf("%d - api request 1 %d server trace=%[1]d\n", i+2, 1+end)
+		}
+		rows := Build(parseSpans(t, text), Options{}).Rows
+		if last := rows[len(rows)-1]; last.Kind != RequestsRow || last.Median != test.want*1e9 {
+			t.Errorf("%v: the last row is %+v, want a median of %d s", test.ends, last, test.want)
+		}
+	}
+}
+
 // TestCapturedRequest is vLLM's request without headers: a child of what its environment named at its start.
 func TestCapturedRequest(t *testing.T) {
 	parent := otlp.SpanID{0x12, 0x34, 0x56, 0x78, 0x90, 0xab, 0xcd, 0xef}

@@ -277,7 +277,7 @@ func (b *builder) requestsRow(hidden int) Row {
 	slices.Sort(durations)
 	r.CommonStart, r.CommonEnd = r.Start, r.End
 	r.Shortest, r.Duration = durations[0], durations[len(durations)-1]
-	r.Median = durations[len(durations)/2]
+	r.Median = durations[(len(durations)-1)/2]
 	return r
 }
 

@@ -80,7 +80,7 @@ type Row struct {
 
 	Duration int64 // nanoseconds, the longest of a group; negative for a span that ended before it started
 	Shortest int64 // the shortest of a group; equal to Duration for a span
-	Median   int64 // of requests
+	Median   int64 // of requests, by nearest rank
 	Self     int64 // nanoseconds while no child ran
 
 	FirstToken int64 // nanoseconds from the start of a request to a model; 0 when there was none or nobody knows

@@ -24,7 +24,7 @@ func (f *forest) window(opts Options) (start, end int64) {
 	if len(f.roots) == 0 {
 		chosen = func(*node) bool { return true }
 	}
-	var any, only *node // only is set while the ambient parents are all there is
+	var any, command *node // command is the ambient parent
 	for i := range f.nodes {
 		n := &f.nodes[i]
 		if !chosen(n) || n.span.Start < earliestClock || n.span.Start > latestClock {
@@ -34,8 +34,8 @@ func (f *forest) window(opts Options) (start, end int64) {
 			any, start, end = n, n.span.Start, n.span.Start
 		}
 		if n.has(ambient) && !opts.All {
-			if only == nil {
-				only = n
+			if command == nil {
+				command = n
 			}
 			continue
 		}
@@ -51,8 +51,8 @@ func (f *forest) window(opts Options) (start, end int64) {
 	switch {
 	case any == nil && len(f.nodes) > 0: // no clock anywhere
 		start, end = f.nodes[0].span.Start, f.nodes[0].end
-	case end == start && only != nil:
-		end = max(end, min(only.end, latestClock))
+	case end == start && command != nil: // nothing else is there
+		end = max(end, min(command.end, latestClock))
 	}
 	if opts.Start != 0 && opts.Start < end {
 		start = opts.Start
@@ -60,7 +60,11 @@ func (f *forest) window(opts Options) (start, end int64) {
 	if opts.Ready > start && !opts.All {
 		end = max(end, opts.Ready)
 	}
-	return start, max(start, end)
+	end = max(start, end)
+	if command != nil && !command.has(unfinished) && command.end > end && command.end-end <= (end-start)/10 {
+		end = command.end // a bar that is cut off so near its end would say less
+	}
+	return start, end
 }
 
 // readyTime is when the command was ready, as the span of its start-up tells; 0 when none does.

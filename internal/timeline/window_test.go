@@ -28,6 +28,12 @@ func TestWindow(t *testing.T) {
 		{"the command's span ends long after start-up", `
 			1 - A serve 0 9000 run
 			2 1 A a 2 9`, Options{}, 0, 9},
+		{"the command's span ends soon after all others", `
+			1 - A make 0 10 run
+			2 1 A a 2 9.5`, Options{}, 0, 10},
+		{"so does one that goes on", `
+			1 - A make 0 - run
+			2 1 A a 2 9.5`, Options{}, 0, 9.5},
 		{"nothing but the command", `
 			1 - A true 0 2 run`, Options{}, 0, 2},
 		{"to the time when it was ready", `
