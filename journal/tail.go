@@ -81,7 +81,10 @@ func (t *Tail) Poll() ([]*Journal, error) {
 		if state == nil {
 			state = &tailedWriter{}
 		}
-		writers[w.name], known[w.name] = state, w.identity
+		writers[w.name] = state
+		if !w.guessed {
+			known[w.name] = w.identity
+		}
 		j, err := t.poll(w, state, segments, now)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("follow journals: %w", err))

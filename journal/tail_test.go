@@ -100,7 +100,9 @@ func TestTailOfHeadersThatAreNone(t *testing.T) {
 func TestTailOfCarriedStarts(t *testing.T) {
 	dir := t.TempDir()
 	tail := journal.NewTail(dir)
-	live := func(sequence uint32, records ...[]byte) []byte { return journal.Segment(os.Getpid(), journal.Boot(), sequence, records...) }
+	live := func(sequence uint32, records ...[]byte) []byte {
+		return journal.Segment(os.Getpid(), journal.Boot(), sequence, records...)
+	}
 	write(t, dir, live(1, spanRecord(kindStart, "a", 1)))
 	if got := poll(t, tail); names(got.unfinished) != "a" || tail.Open() != 1 {
 		t.Errorf("unfinished: %s, %d open", names(got.unfinished), tail.Open())
