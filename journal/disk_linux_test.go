@@ -194,6 +194,36 @@ func TestAWriterBeforeItsFirstHeader(t *testing.T) {
 	}
 }
 
+// Somebody who asks whether a file is locked does not keep its writer from locking it.
+func TestAWriterLocksAFileThatIsLookedAt(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	open := func() *os.File {
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { f.Close() })
+		return f
+	}
+	asking, own, other := open(), open(), open()
+	if err := unix.Flock(int(asking.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	pauses := 0
+	journal.LockOwn(own, func() {
+		if pauses++; pauses == 2 {
+			asking.Close()
+		}
+	})
+	if err := unix.Flock(int(other.Fd()), unix.LOCK_EX|unix.LOCK_NB); !errors.Is(err, unix.EWOULDBLOCK) || pauses != 2 {
+		t.Errorf("after %d pauses: %v", pauses, err)
+	}
+	journal.LockOwn(other, func() { pauses++ }) // not for ever
+	if pauses < 3 {
+		t.Errorf("%d pauses", pauses)
+	}
+}
+
 // limitFiles lets this process open n files more, until undo is called.
 func limitFiles(t *testing.T, n uint64) (undo func()) {
 	t.Helper()
