@@ -175,7 +175,7 @@ func (t *Tail) poll(w *writerFiles, state *tailedWriter, seen map[string]*tailed
 	}
 	j.finished, j.unfinished = state.takeAged(now, limit)
 	j.finish(&state.merger, dead, len(state.bad))
-	j.Open = len(state.open) + len(state.order)
+	j.Open = state.opened + len(state.order)
 	return j, errors.Join(errs...)
 }
 
