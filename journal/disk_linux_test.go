@@ -165,6 +165,65 @@ func TestTailWithoutFileDescriptors(t *testing.T) {
 	}
 }
 
+// A writer of another pid namespace that has made its first file, and no header in it yet, is told from a dead one by its lock.
+func TestAWriterBeforeItsFirstHeader(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, make([]byte, 4096))
+	tail := journal.NewTail(dir)
+	f, err := os.Open(filepath.Join(dir, files(t, dir)[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if got := poll(t, tail); got.journals != nil || tail.Live() != 1 {
+			t.Errorf("%d live, %+v", tail.Live(), got.journals)
+		}
+	}
+	write(t, dir, journal.WithStart(journal.Segment(os.Getpid(), journal.Boot(), 1, spanRecord(kindEnd, "a", 1)), 1))
+	if got := poll(t, tail); names(got.finished) != "a" || got.journals[0].PID != os.Getpid() || got.journals[0].Start != 1 {
+		t.Errorf("%+v", got.journals)
+	}
+	f.Close()
+	write(t, dir, make([]byte, 4096))
+	if got := poll(t, journal.NewTail(dir)); len(got.journals) != 1 || got.journals[0].Alive {
+		t.Errorf("%+v", got.journals)
+	}
+}
+
+// Somebody who asks whether a file is locked does not keep its writer from locking it.
+func TestAWriterLocksAFileThatIsLookedAt(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	open := func() *os.File {
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { f.Close() })
+		return f
+	}
+	asking, own, other := open(), open(), open()
+	if err := unix.Flock(int(asking.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	pauses := 0
+	journal.LockOwn(own, func() {
+		if pauses++; pauses == 2 {
+			asking.Close()
+		}
+	})
+	if err := unix.Flock(int(other.Fd()), unix.LOCK_EX|unix.LOCK_NB); !errors.Is(err, unix.EWOULDBLOCK) || pauses != 2 {
+		t.Errorf("after %d pauses: %v", pauses, err)
+	}
+	journal.LockOwn(other, func() { pauses++ }) // not for ever
+	if pauses < 3 {
+		t.Errorf("%d pauses", pauses)
+	}
+}
+
 // limitFiles lets this process open n files more, until undo is called.
 func limitFiles(t *testing.T, n uint64) (undo func()) {
 	t.Helper()

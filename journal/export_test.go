@@ -1,6 +1,9 @@
 package journal
 
-import "bytes"
+import (
+	"bytes"
+	"os"
+)
 
 // Forked makes w believe that its process was forked.
 func (w *Writer) Forked() {
@@ -43,6 +46,9 @@ func WithNamespace(segment []byte, inode uint64) []byte {
 	b := h.encode()
 	return append(b[:], segment[headerSize:]...)
 }
+
+// LockOwn locks a file as a Writer does, and calls pause when it is locked.
+func LockOwn(f *os.File, pause func()) { lockOwn(f, pause) }
 
 // ReadSegment reads a segment of a dead writer.
 func ReadSegment(b []byte) *Journal {

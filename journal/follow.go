@@ -69,6 +69,15 @@ func tellStop(f *os.File) error {
 	return err
 }
 
+// Followed tells whether the reader of the folder dir is there, or somebody who recovers its journals.
+func Followed(dir string) bool {
+	unlock, err := lockFolder(dir)
+	if err == nil {
+		unlock()
+	}
+	return errors.Is(err, ErrBusy)
+}
+
 // ErrRemoved is the error of a [Tail] whose folder somebody else has removed. Writers have been told that nobody reads.
 var ErrRemoved = errors.New("the folder of journals was removed")
 

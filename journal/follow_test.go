@@ -83,10 +83,16 @@ func TestAFolderHasOneReader(t *testing.T) {
 	if _, err := journal.RemoveFolder(dir); !errors.Is(err, journal.ErrBusy) {
 		t.Errorf("removal: %v", err)
 	}
+	if !journal.Followed(dir) {
+		t.Error("nobody follows")
+	}
 	if gone, err := tail.Close(false); gone || err != nil {
 		t.Errorf("gone %v, %v", gone, err)
 	}
 	// As if the reader had been killed.
+	if journal.Followed(dir) {
+		t.Error("somebody follows")
+	}
 	if about, err := journal.About(dir); string(about) != "about" || err != nil {
 		t.Errorf("about %q, %v", about, err)
 	}
@@ -100,7 +106,7 @@ func TestAFolderHasOneReader(t *testing.T) {
 	if gone, err := journal.RemoveFolder(dir); !gone || err != nil || recovered != 1 {
 		t.Errorf("gone %v, %v, %d spans recovered", gone, err, recovered)
 	}
-	if gone, err := journal.RemoveFolder(dir); !gone || err != nil {
+	if gone, err := journal.RemoveFolder(dir); !gone || err != nil || journal.Followed(dir) {
 		t.Errorf("once more: gone %v, %v", gone, err)
 	}
 }

@@ -17,3 +17,6 @@ func tryLock(f *os.File) error {
 		}
 	}
 }
+
+// isHeld tells of an error of tryLock whether somebody else holds the lock.
+func isHeld(err error) bool { return errors.Is(err, unix.EWOULDBLOCK) }

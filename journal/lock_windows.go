@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"errors"
 	"os"
 
 	"golang.org/x/sys/windows"
@@ -13,3 +14,6 @@ func tryLock(f *os.File) error {
 	return windows.LockFileEx(windows.Handle(f.Fd()), windows.LOCKFILE_FAIL_IMMEDIATELY|windows.LOCKFILE_EXCLUSIVE_LOCK,
 		0, 1, 0, &windows.Overlapped{OffsetHigh: 0, Offset: far})
 }
+
+// isHeld tells of an error of tryLock whether somebody else holds the lock.
+func isHeld(err error) bool { return errors.Is(err, windows.ERROR_LOCK_VIOLATION) }

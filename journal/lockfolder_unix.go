@@ -2,12 +2,7 @@
 
 package journal
 
-import (
-	"errors"
-	"os"
-
-	"golang.org/x/sys/unix"
-)
+import "os"
 
 // lockFolder locks dir for one recovery at a time. It fails with [ErrBusy], and leaves nothing behind.
 func lockFolder(dir string) (unlock func(), err error) {
@@ -15,7 +10,7 @@ func lockFolder(dir string) (unlock func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := tryLock(f); errors.Is(err, unix.EWOULDBLOCK) {
+	if isHeld(tryLock(f)) {
 		_ = f.Close()
 		return nil, ErrBusy
 	}

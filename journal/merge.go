@@ -28,6 +28,7 @@ type merger struct {
 	order   []*span             // those that started, in order; those that ended since have no payload
 	ended   []span
 	open    map[spanKey]int // without an end so far, and returned by a Tail: how many of an id
+	opened  int             // of all ids
 	last    uint64          // the latest time seen, Unix nanoseconds
 }
 
@@ -81,10 +82,21 @@ func (m *merger) record(r record, from *origin) (ok bool) {
 		}
 		return true
 	}
-	if n := m.open[key]; n > 1 {
-		m.open[key] = n - 1
-	} else if n == 1 {
-		delete(m.open, key)
+	m.close(key)
+	if !r.done {
+		m.ended = append(m.ended, span{from: from, payload: r.payload})
+	}
+	return true
+}
+
+// close notes that the oldest span with that key that is known to have started has ended.
+func (m *merger) close(key spanKey) {
+	if n := m.open[key]; n > 0 {
+		m.opened--
+		if m.open[key] = n - 1; n == 1 {
+			delete(m.open, key)
+		}
+		return
 	}
 	if open := m.started[key]; len(open) > 0 {
 		open[0].payload = nil
@@ -92,10 +104,6 @@ func (m *merger) record(r record, from *origin) (ok bool) {
 			delete(m.started, key)
 		}
 	}
-	if !r.done {
-		m.ended = append(m.ended, span{from: from, payload: r.payload})
-	}
-	return true
 }
 
 // forget takes s, which a Tail returns, out of those that have started: its end will come as a span of its own.
@@ -104,6 +112,7 @@ func (m *merger) forget(s *span) {
 		m.open = map[spanKey]int{}
 	}
 	m.open[s.key]++
+	m.opened++
 	open := m.started[s.key]
 	if open = slices.DeleteFunc(open, func(o *span) bool { return o == s }); len(open) == 0 {
 		delete(m.started, s.key)

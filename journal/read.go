@@ -57,7 +57,8 @@ type writerFiles struct {
 	paths []string
 	dead  bool // nothing was added since the paths were listed
 	identity
-	local bool // a process of this machine's boot and this pid namespace
+	guessed bool // from the name, since no header is there yet
+	local   bool // a process of this machine's boot and this pid namespace
 }
 
 // survey finds the writers in dir. known are the identities of writers by their names, as far as they are known. Whether a
@@ -71,7 +72,8 @@ func survey(dir string, here identity, known map[string]identity) ([]writerFiles
 	for i := range writers {
 		w := &writers[i]
 		w.identify(here, known)
-		if !w.alive(here, func() bool { return slices.ContainsFunc(w.paths, isLocked) }) {
+		locked := func() bool { return slices.ContainsFunc(w.paths, isLocked) }
+		if !w.alive(here, locked) && !(w.guessed && locked()) { // the pid may be of another pid namespace
 			dead[w.name] = true
 		}
 	}
@@ -104,7 +106,7 @@ func (w *writerFiles) identify(here identity, known map[string]identity) {
 		id = here
 		id.pid, id.start = uint32(pidOf(w.name)), 0
 	}
-	w.identity = id
+	w.identity, w.guessed = id, !ok
 }
 
 // journal is what the writer has left, without its spans.

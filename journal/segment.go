@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"sync/atomic"
+	"time"
 	"unsafe"
 )
 
@@ -35,7 +36,7 @@ func createSegment(dir string, h header, number uint32, size int, plain bool) (*
 		return nil, err
 	}
 	s := &segment{path: path, file: f, size: size, head: h}
-	_ = tryLock(f) // where locks do not work, the pid has to do
+	lockOwn(f, pauseForLock)
 	if err := s.prepare(plain); err != nil {
 		s.discard()
 		return nil, err
@@ -144,6 +145,21 @@ func (s *segment) write(b []byte, off int) error {
 	return guarded(func() { copy(s.mem[off:], b) })
 }
 
+// lockTries is how often a writer tries to lock a file of its own. A reader that asks whether it is locked holds it for microseconds.
+const lockTries = 10
+
+func pauseForLock() { time.Sleep(100 * time.Microsecond) }
+
+// lockOwn locks a file of the writer's own, with pauses between its tries. Where locks do not work, the pid has to do.
+func lockOwn(f *os.File, pause func()) {
+	for range lockTries {
+		if !isHeld(tryLock(f)) {
+			return
+		}
+		pause()
+	}
+}
+
 // seal notes that the segment is full.
 func (s *segment) seal() {
 	_ = s.setPhase(phaseSealed) // a hint for readers
@@ -163,7 +179,7 @@ func (s *segment) recycle() error {
 		return err
 	}
 	s.file = f
-	_ = tryLock(f)
+	lockOwn(f, pauseForLock)
 	used := s.used
 	if err := s.writeHeader(0); err != nil { // first: from here on nobody reads records in it
 		return err

@@ -81,7 +81,10 @@ func (t *Tail) Poll() ([]*Journal, error) {
 		if state == nil {
 			state = &tailedWriter{}
 		}
-		writers[w.name], known[w.name] = state, w.identity
+		writers[w.name] = state
+		if !w.guessed {
+			known[w.name] = w.identity
+		}
 		j, err := t.poll(w, state, segments, now)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("follow journals: %w", err))
@@ -172,7 +175,7 @@ func (t *Tail) poll(w *writerFiles, state *tailedWriter, seen map[string]*tailed
 	}
 	j.finished, j.unfinished = state.takeAged(now, limit)
 	j.finish(&state.merger, dead, len(state.bad))
-	j.Open = len(state.open) + len(state.order)
+	j.Open = state.opened + len(state.order)
 	return j, errors.Join(errs...)
 }
 

@@ -1,6 +1,7 @@
 package journal_test
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -9,7 +10,7 @@ import (
 )
 
 // poll returns what a Tail says was added.
-func poll(t *testing.T, tail *journal.Tail) (c contents) {
+func poll(t testing.TB, tail *journal.Tail) (c contents) {
 	t.Helper()
 	added, err := tail.Poll()
 	if err != nil {
@@ -100,7 +101,9 @@ func TestTailOfHeadersThatAreNone(t *testing.T) {
 func TestTailOfCarriedStarts(t *testing.T) {
 	dir := t.TempDir()
 	tail := journal.NewTail(dir)
-	live := func(sequence uint32, records ...[]byte) []byte { return journal.Segment(os.Getpid(), journal.Boot(), sequence, records...) }
+	live := func(sequence uint32, records ...[]byte) []byte {
+		return journal.Segment(os.Getpid(), journal.Boot(), sequence, records...)
+	}
 	write(t, dir, live(1, spanRecord(kindStart, "a", 1)))
 	if got := poll(t, tail); names(got.unfinished) != "a" || tail.Open() != 1 {
 		t.Errorf("unfinished: %s, %d open", names(got.unfinished), tail.Open())
@@ -113,4 +116,67 @@ func TestTailOfCarriedStarts(t *testing.T) {
 	if got := poll(t, tail); names(got.finished) != "a" || tail.Open() != 0 {
 		t.Errorf("finished: %s, %d open", names(got.finished), tail.Open())
 	}
+}
+
+// FuzzTail writes records of a live process, each byte one, and looks at them now and then. What a Tail has returned by the end
+// is what one who reads all at once finds.
+func FuzzTail(f *testing.F) {
+	const (
+		startOf, endOf, carriedOf = 0, 1, 2 // of the span whose number is in the bits above
+		look                      = 3       // with 4, in the next segment from then on
+	)
+	f.Add([]byte{startOf, look, endOf})
+	f.Add([]byte{startOf, look, startOf, endOf})
+	f.Add([]byte{startOf, 4 | startOf, 4 | look, carriedOf, look, 4 | endOf, look, endOf})
+	f.Fuzz(func(t *testing.T, ops []byte) {
+		const most = 64 // each look reads all segments
+		ops = ops[:min(len(ops), most)]
+		dir := t.TempDir()
+		tail := journal.NewTail(dir)
+		var got contents
+		records := [][][]byte{nil}
+		flush := func() {
+			segments := make([][]byte, len(records))
+			for i, list := range records {
+				segments[i] = journal.Segment(os.Getpid(), journal.Boot(), uint32(i+1), list...)
+			}
+			write(t, dir, segments...)
+			more := poll(t, tail)
+			got.finished, got.unfinished = append(got.finished, more.finished...), append(got.unfinished, more.unfinished...)
+		}
+		for i, op := range ops {
+			name, number := fmt.Sprint(i), op>>2%4+1
+			last := &records[len(records)-1]
+			switch op % 4 {
+			case startOf:
+				*last = append(*last, spanRecord(kindStart, name, number))
+			case endOf:
+				*last = append(*last, spanRecord(kindEnd, name, number))
+			case carriedOf:
+				*last = append(*last, spanRecord(carried, name, number))
+			case look:
+				flush()
+				if op&4 != 0 {
+					records = append(records, nil)
+				}
+			}
+		}
+		flush()
+		all := readAll(t, dir)
+		if names(got.finished) != names(all.finished) || tail.Open() != len(all.unfinished) {
+			t.Errorf("finished: %s, not %s; %d open, not %d", names(got.finished), names(all.finished), tail.Open(), len(all.unfinished))
+		}
+		returned := map[string]bool{}
+		for _, s := range got.unfinished {
+			if returned[s.Name] {
+				t.Errorf("%s twice", s.Name)
+			}
+			returned[s.Name] = true
+		}
+		for _, s := range all.unfinished {
+			if !returned[s.Name] {
+				t.Errorf("the start %s is missing", s.Name)
+			}
+		}
+	})
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"forkspan.dev/forkspan/internal/store"
+	"forkspan.dev/forkspan/journal"
 )
 
 func TestAlive(t *testing.T) {
@@ -17,6 +18,13 @@ func TestAlive(t *testing.T) {
 	if err := gone.Run(); err != nil {
 		t.Fatal(err)
 	}
+	followed := t.TempDir()
+	tail, err := journal.OpenTail(followed, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tail.Close(false)
+	early := time.Now().Add(-100 * time.Hour)
 	run := store.Run{Kind: "run", PID: os.Getpid(), Start: time.Now()}
 	for _, test := range []struct {
 		name   string
@@ -28,7 +36,9 @@ func TestAlive(t *testing.T) {
 		{"its forkspan is gone", func(r *store.Run) { r.PID = gone.Process.Pid }, false},
 		{"an import", func(r *store.Run) { r.Kind = "import" }, false},
 		{"another boot", func(r *store.Run) { r.BootID = "another" }, !onLinux()},
-		{"a younger process has its pid", func(r *store.Run) { r.Start = time.Now().Add(-100 * time.Hour) }, !onLinux()},
+		{"a younger process has its pid", func(r *store.Run) { r.Start = early }, !onLinux()},
+		{"a younger one, and nobody follows", func(r *store.Run) { r.Start, r.Journal = early, t.TempDir() }, !onLinux()},
+		{"the clock was set meanwhile", func(r *store.Run) { r.Start, r.Journal = early, followed }, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := run

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"forkspan.dev/forkspan/internal/store"
+	"forkspan.dev/forkspan/journal"
 )
 
 // alive tells whether the forkspan that supervises a run is still there. A run of another boot is not, nor one whose pid has
@@ -28,9 +29,13 @@ func alive(run store.Run) bool {
 	if err := syscall.Kill(run.PID, 0); err != nil && !errors.Is(err, syscall.EPERM) {
 		return false
 	}
-	const tolerance = 5 * time.Second // the clock may have been set meanwhile
+	const tolerance = 5 * time.Second
 	began, ok := processStart("/proc", run.PID)
-	return !ok || began.Before(run.Start.Add(tolerance))
+	if !ok || began.Before(run.Start.Add(tolerance)) {
+		return true
+	}
+	// What /proc tells moves with the clock, when that is set while the run goes on.
+	return run.Journal != "" && journal.Followed(run.Journal)
 }
 
 // processStart is when a process began, where /proc tells (proc_pid_stat(5), field 22, and btime of proc_stat(5)).

@@ -10,7 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
+	"time"
 
 	"forkspan.dev/forkspan/internal/otlp"
 	"forkspan.dev/forkspan/internal/store"
@@ -62,7 +62,11 @@ func (a *app) recoverJournals(ctx context.Context, db *store.Store, note func(st
 	}
 }
 
+// unusedAge is how old a folder for journals that says nothing about itself must be for nobody to be about to use it.
+const unusedAge = time.Minute
+
 // strayRuns finds folders of journals whose run is not among the known: forkspan was killed before it came to store anything.
+// Those of a forkspan that was killed before they were in use, or after, it removes.
 func (a *app) strayRuns(known []store.Run) (strays []store.Run) {
 	path := a.wantedStore()
 	for _, parent := range journalParents(a.Env, 0) {
@@ -74,14 +78,18 @@ func (a *app) strayRuns(known []store.Run) (strays []store.Run) {
 		_ = dir.Close()
 		for _, name := range names {
 			folder := filepath.Join(parent, name)
-			if !strings.HasPrefix(name, journalPrefix) ||
+			if ok, _ := filepath.Match(journalPattern, name); !ok ||
 				slices.ContainsFunc(known, func(r store.Run) bool { return r.Journal == folder }) {
 				continue
 			}
-			if info, err := os.Lstat(folder); err != nil || !info.IsDir() || !isOurs(info) {
+			info, err := os.Lstat(folder)
+			if err != nil || !info.IsDir() || !isOurs(info) {
 				continue
 			}
 			about, err := journal.About(folder)
+			if errors.Is(err, journal.ErrNoReader) && time.Since(info.ModTime()) > unusedAge {
+				_, _ = journal.RemoveFolder(folder) // unless there is something in it
+			}
 			if err != nil {
 				continue
 			}

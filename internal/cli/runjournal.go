@@ -33,12 +33,14 @@ func (r *localRun) openJournals() {
 	if r.flags.noJournal {
 		return
 	}
+	record := r.newRecord(time.Now(), "") // before there is a folder, which should not be without a word about it for long
 	for _, parent := range journalParents(r.Env, journalRoom) {
 		dir, err := os.MkdirTemp(parent, journalPrefix+shortID(r.runID)+"-") // mode 0700
 		if err != nil {
 			continue
 		}
-		tail, err := journal.OpenTail(dir, encodeAbout(r.wantedStore(), r.newRecord(time.Now(), dir)))
+		record.Journal = dir
+		tail, err := journal.OpenTail(dir, encodeAbout(r.wantedStore(), record))
 		if err != nil {
 			_ = os.RemoveAll(dir)
 			continue
@@ -66,8 +68,11 @@ func (r *localRun) newRecord(start time.Time, journals string) store.Run {
 	}
 }
 
-// journalPrefix begins the names of folders for journals.
-const journalPrefix = "forkspan-"
+// The names of folders for journals: with the beginning of the run's id, and a random number.
+const (
+	journalPrefix  = "forkspan-"
+	journalPattern = journalPrefix + "[0-9A-Z][0-9A-Z][0-9A-Z][0-9A-Z]-[0-9]*"
+)
 
 // beginningPatience is how long a span has to be open before its beginning is stored.
 const beginningPatience = 200 * time.Millisecond
