@@ -145,6 +145,7 @@ func TestHarmless(t *testing.T) {
 	for _, s := range []string{
 		"task-runner-that-is-long", "meta-llama/Llama-3.1-8B-Instruct", "hf_transfer", "disk-full-at-midnight", "a:b",
 		"vllm serve Qwen/Qwen3-0.6B --max-num-batched-tokens 8192 --served-model-name gpt-4o", "--tokenizer-mode auto",
+		"open /run/secrets/token: no such file or directory", "open my-password: permission denied", "read /etc/passwd: is a directory",
 		"time to first token: 0.25", "next_token=128", "eos_token: </s>", "time_to_first_token=0.3", "prompt_tokens=17 completion_tokens=4",
 		"basic authentication failed", "Bearer authentication is required", "Basic Authentication", "the token is invalid",
 		"password authentication failed for user \"me\"", "secret key is required", "KeyError: 'foo'", "key=layer.12.attention",

@@ -2,6 +2,7 @@ package redact
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -85,10 +86,21 @@ func isPair(name, sep, value string) bool {
 	if number := countPattern().FindString(value); number != "" && strings.HasSuffix(strings.ToLower(name), "token") {
 		return false // "time to first token: 0.25"
 	}
+	if sep == ": " && fileError(value) {
+		return false // "open /run/secrets/token: no such file or directory"
+	}
 	if strings.TrimSpace(sep) == "" { // only flags are followed by their value
 		return strings.HasPrefix(name, "-") && !strings.HasPrefix(value, "-")
 	}
 	return true
+}
+
+// fileError tells the words in which systems say what is wrong with a file, behind its name.
+func fileError(text string) bool {
+	return slices.ContainsFunc([]string{
+		"no such file or directory", "permission denied", "operation not permitted", "is a directory", "not a directory", "file exists",
+		"read-only file system", "file name too long", "too many levels of symbolic links", "input/output error", "no space left on device",
+	}, func(words string) bool { return strings.HasPrefix(text, words) })
 }
 
 // valueSize is how long the value is that follows the name at begin of s; it is not in brackets.
