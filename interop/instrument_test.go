@@ -29,6 +29,8 @@ type instrumented struct {
 	dir  string
 	tail *journal.Tail // the folder's reader
 	env  []string
+
+	strange bool // Python or its packages have been changed
 }
 
 // instrument begins a folder of journals, which has a reader as `forkspan run` would be.
@@ -49,7 +51,7 @@ func instrument(t *testing.T, vars ...string) instrumented {
 		}
 	})
 	vars = append([]string{"FORKSPAN_JOURNAL=" + dir, "PYTHONPATH=" + module}, vars...)
-	return instrumented{t, dir, tail, environment(vars...)}
+	return instrumented{t: t, dir: dir, tail: tail, env: environment(vars...)}
 }
 
 // command returns a command with a Python script of these tests, of an environment with some version of OpenTelemetry.
@@ -82,6 +84,9 @@ func (i instrumented) read() content {
 		finished, own := decode(i.t, j.Requests())
 		unfinished, ownUnfinished := decode(i.t, j.UnfinishedRequests())
 		for _, s := range slices.Concat(finished, unfinished, own, ownUnfinished) {
+			if what := off([]forkspantest.Span{s}); len(what) > 0 && !i.strange {
+				i.t.Errorf("the module does not know %q", what)
+			}
 			if pid, _ := s.ResourceAttribute("process.pid"); pid != int64(j.PID) {
 				i.t.Errorf("span %q in the journal of process %d is of process %v", s.GetName(), j.PID, pid)
 			}

@@ -3,6 +3,7 @@ package interop
 import (
 	"bytes"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,6 +19,19 @@ func underInstrumentedRun(t *testing.T, vars []string, command ...string) []fork
 	env := environment(append(vars, "XDG_STATE_HOME="+t.TempDir())...)
 	execute(t, env, append([]string{ours("forkspan"), "run", "--instrument=python", "-o", file, "--"}, command...)...)
 	return readSpans(t, file)
+}
+
+// runInstrumented runs a command under `forkspan run --instrument=python` and returns what came on its two outputs.
+func runInstrumented(t *testing.T, vars []string, command ...string) (stdout, stderr string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), ours("forkspan"), append([]string{"run", "--instrument=python", "--"}, command...)...)
+	cmd.Env = environment(append(vars, "XDG_STATE_HOME="+t.TempDir())...)
+	var out, account strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &account
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%v\n%s%s", err, out.String(), account.String())
+	}
+	return out.String(), account.String()
 }
 
 // parentOf returns the name of a span's parent, the last of that name.

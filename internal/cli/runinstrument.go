@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -8,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"forkspan.dev/forkspan/internal/environ"
+	"forkspan.dev/forkspan/internal/otlp"
 	"forkspan.dev/forkspan/internal/pyinstrument"
 	"forkspan.dev/forkspan/internal/store"
 )
@@ -42,6 +45,8 @@ func (s *session) instrument(env []string) []string {
 	}
 	if usesOtherInstrumentation(s.argv) {
 		s.note("--instrument=python is off in what opentelemetry-instrument starts, which takes the same place in Python")
+	} else {
+		s.instrumented = isPython(s.argv[0])
 	}
 	before, _ := lookup(pyinstrument.Variable)
 	if first, _, _ := strings.Cut(before, string(filepath.ListSeparator)); first == dir {
@@ -60,6 +65,65 @@ func (s *session) installPython() (string, error) {
 		}
 	}
 	return dir, err
+}
+
+// What the Python module tells of itself: the scope of its spans, the attribute of what it does not know in a process, which it then
+// does not record, and its word there for the import system.
+const (
+	pythonScope     = "forkspan.python"
+	pythonOff       = "forkspan.python.off"
+	pythonImports   = "imports"
+	pythonVersion   = "process.runtime.version"
+	noPythonSpans   = "--instrument=python has recorded nothing: Python was started with -I, -E or -S, or is older than 3.9"
+	unknownToModule = "--instrument=python does not know %s, which is not recorded"
+)
+
+// instrumentNote is a line about what --instrument=python could not record of a command that is Python; empty when it could, or
+// when that was said before.
+func (r *localRun) instrumentNote() string {
+	if !r.instrumented || !r.sampled || r.record.Account.Spans > mostForHint {
+		return ""
+	}
+	spans, err := decodeAll(r.requests())
+	if err != nil {
+		return ""
+	}
+	ours := false
+	unknown := map[string]bool{}
+	for i := range spans {
+		s := &spans[i]
+		if s.Scope == nil || s.Scope.Name != pythonScope {
+			continue
+		}
+		ours = true
+		what, _ := s.Attribute(pythonOff)
+		list, _ := what.([]any)
+		for _, one := range list {
+			name := fmt.Sprint(one)
+			if name == pythonImports {
+				name = "the imports of Python" + pythonOf(s.Process)
+			}
+			unknown[name] = true
+		}
+	}
+	r.instrumented = ours && len(unknown) == 0
+	switch {
+	case !ours:
+		return noPythonSpans
+	case len(unknown) > 0:
+		return fmt.Sprintf(unknownToModule, strings.Join(slices.Sorted(maps.Keys(unknown)), ", "))
+	}
+	return ""
+}
+
+// pythonOf is the version of a process's interpreter, with a blank before it; empty when it is not known.
+func pythonOf(p *otlp.Process) string {
+	for _, f := range p.Attributes {
+		if f.Key == pythonVersion {
+			return fmt.Sprint(" ", f.Value)
+		}
+	}
+	return ""
 }
 
 // usesOtherInstrumentation tells whether a command starts OpenTelemetry's own instrumentation of Python.

@@ -45,6 +45,9 @@ func (r *localRun) report(how string, left []supervise.Descendant) {
 	if hint := r.pythonHint(); hint != "" {
 		fmt.Fprintln(r.Stderr, "hint: "+hint)
 	}
+	if note := r.instrumentNote(); note != "" {
+		r.note("%s", note)
+	}
 	if len(left) > 0 {
 		fmt.Fprintln(r.Stderr, "forkspan: still running: "+descendants(left, r.tree.describe))
 	}

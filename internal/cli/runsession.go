@@ -66,6 +66,8 @@ type session struct {
 	startup otlp.SpanID // zero without a ready condition
 	sampled bool        // by the parent; true without one
 
+	instrumented bool // with the Python module, of which nothing has been said yet
+
 	condition ready.Condition
 	stale     bool // the condition held before the command was started
 	rec       recorder

@@ -25,6 +25,7 @@ type item struct {
 	parent int32 // index into items
 	depth  int32
 	folded bool
+	link   bool  // of a chain of imports: what is below it belongs to its parent
 	weight int64 // what a reader would miss
 	hidden int32
 }
@@ -90,7 +91,7 @@ func (b *builder) list() {
 }
 
 // fold leaves out what is too deep and, over MaxRows, what a reader misses least: a row weighs as much as the longest span below it,
-// one with an error below it more than any without.
+// one with an error below it more than any without. Of imports within imports, the time that they take themselves counts.
 func (b *builder) fold() {
 	const failed = int64(1) << 62
 	items := b.items
@@ -100,6 +101,7 @@ func (b *builder) fold() {
 		}
 	}
 	if limit := b.opts.MaxRows; limit > 0 && len(items) > limit {
+		b.shortenImports()
 		for i := len(items) - 1; i >= 0; i-- {
 			it := &items[i]
 			if it.node == none {
@@ -108,6 +110,9 @@ func (b *builder) fold() {
 			}
 			n := &b.f.nodes[it.node]
 			own := min(max(0, n.duration()), failed-1)
+			if b.inImport(it) {
+				own = min(own, b.f.self(it.node))
+			}
 			if n.span.Status == otlp.StatusError {
 				own += failed
 			}

@@ -16,7 +16,7 @@ const epoch = 1_700_000_000
 
 // parseSpans reads spans from lines of
 //
-//	id parent process name start end [server|client] [error=MESSAGE] [trace=N] [run]
+//	id parent process name start end [server|client] [error=MESSAGE] [trace=N] [run] [module]
 //
 // with times in seconds after epoch, - for no parent, and - as the end of an unfinished span.
 func parseSpans(t testing.TB, text string) []otlp.Span {
@@ -51,6 +51,8 @@ func parseSpans(t testing.TB, text string) []otlp.Span {
 				s.Status, s.Message = otlp.StatusError, value
 			case "trace":
 				s.TraceID[15] = byte(number(t, value))
+			case "module":
+				s.Scope, s.Name = &otlp.Scope{Name: pythonScope}, importPrefix+s.Name
 			case "run":
 				s.Scope = &otlp.Scope{Name: runScope}
 			default:
@@ -302,6 +304,25 @@ func TestRules(t *testing.T) {
 			2 1 A b 1 8
 			3 1 A c 1 2 error=x
 			4 1 A d 1 3`, Options{MaxRows: 3}, "a hidden=1\n b\n c says=x\n"},
+		{"chains of imports are shortened, and of imports within others only their own time counts", `
+			1 - A all 0 100
+			2 1 A a 0 50 module
+			3 2 A b 0 50 module
+			4 3 A c 0 49 module
+			5 4 A d 0 30 module
+			6 5 A d.d 0 1 module
+			7 4 A e 30 40 module
+			8 1 A load 50 65`, Options{MaxRows: 5}, `
+			all
+			 import a hidden=1
+			  import c hidden=1
+			   import d hidden=1
+			 load
+			`},
+		{"imports that have room are left as they are", `
+			1 - A a 0 50 module
+			2 1 A b 0 50 module
+			3 2 A c 0 50 module`, Options{MaxRows: 3}, "import a\n import b\n  import c\n"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -42,3 +42,19 @@ func TestRunningCommand(t *testing.T) {
 		opts.System = nil
 	}
 }
+
+// A span whose process was killed ends with it, although what that process started goes on.
+func TestUnfinishedWhenItsProcessHasEnded(t *testing.T) {
+	spans := parseSpans(t, `
+		1 - Engine init 0 -
+		2 1 Worker load 2 9
+		3 1 Worker more 6 9`)
+	second := func(n int64) int64 { return (epoch + n) * 1e9 }
+	for ended, want := range map[int64]int64{0: second(9), second(5): second(5), second(20): second(9), second(-1): second(0)} {
+		sender := otlp.ProcessSummary{Name: "Engine", PID: 100}
+		system := []OSProcess{{PID: 100, Ended: ended, Senders: []otlp.ProcessSummary{sender}}}
+		if got := Build(spans, Options{System: system}).Rows[0].End; got != want {
+			t.Errorf("of a process that ended at %d the span ends at %d, want %d", ended, got, want)
+		}
+	}
+}

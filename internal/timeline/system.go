@@ -132,6 +132,14 @@ func (p *Process) lives() bool {
 	return len(p.system) > 0 && !slices.ContainsFunc(p.system, func(known *OSProcess) bool { return known.Ended != 0 })
 }
 
+// ended is when the process ended; 0 when that is not known, or when there are several.
+func (p *Process) ended() int64 {
+	if len(p.system) != 1 {
+		return 0
+	}
+	return p.system[0].Ended
+}
+
 // tell fills Gaps and Deaths.
 func (t *Timeline) tell() {
 	done := map[*OSProcess]bool{}

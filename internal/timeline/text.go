@@ -117,6 +117,7 @@ type part struct {
 	style           style
 	text            string
 	flexible, spare bool
+	module          bool // the name of an import
 }
 
 // labelOf is a row's label without its guides; it is good until the next call.
@@ -148,7 +149,7 @@ func (d *drawing) labelOf(r *Row) []part {
 		prefix := d.ascii(Clean(r.Prefix))
 		parts = append(parts, part{style: hue(r.Process), text: prefix, flexible: true}, part{style: hue(r.Process), text: ": "})
 	}
-	parts = append(parts, part{style: name, text: Clean(r.Name), flexible: true})
+	parts = append(parts, part{style: name, text: Clean(r.Name), flexible: true, module: ofImport(r.Span)})
 	if r.Kind == GroupRow {
 		parts = append(parts, part{style: bold, text: " " + d.g.times + strconv.Itoa(r.Count)})
 	}
@@ -220,6 +221,9 @@ func (d *drawing) row(i int) {
 			share := room
 			if i+1 < len(parts) && parts[i+1].text == ": " { // a process leaves half of the room to the name
 				share = max(room-name, room/2)
+			}
+			if p.module {
+				text = truncateModule(text, share, d.g.ellipsis)
 			}
 			text = truncate(text, share, d.g.ellipsis)
 			room -= columnsOf(text)

@@ -339,7 +339,7 @@ func (f *forest) tree(root int32) func(yield func(int32) bool) {
 }
 
 // signsOfLife fills the processes' extents and gives unfinished spans an end: the last that was heard of their process or of a
-// span below them.
+// span below them, but not after their process has ended.
 func (f *forest) signsOfLife() {
 	open := false
 	for i := range f.nodes {
@@ -366,6 +366,9 @@ func (f *forest) signsOfLife() {
 			n.end = max(n.end, f.processes[n.proc].End)
 			if f.now != 0 && (slices.Contains(f.running, n.span.SpanID) || f.processes[n.proc].lives()) {
 				n.end = max(n.end, f.now)
+			}
+			if ended := f.processes[n.proc].ended(); ended != 0 {
+				n.end = max(n.span.Start, min(n.end, ended))
 			}
 		}
 		if n.parent != none && f.nodes[n.parent].has(unfinished) {

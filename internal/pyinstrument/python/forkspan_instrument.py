@@ -47,6 +47,7 @@ class Process:
         self.about = None
         self.sdk = None  # opentelemetry's hooks
         self.last = []  # what remains to be written at the very end
+        self.off = []  # what is other than we know it, and so is not recorded
 
     def parent(self, current=False):
         """The trace and span ids for a span without a parent of ours; None when it shall not be recorded."""
@@ -77,6 +78,14 @@ class Process:
         more = otlp.attributes(b"\x4a", attributes)[0]
         payload = otlp.span(trace, span_id, above, name, 1, start, end, more, flags & 0x2FF | otlp.HAS_REMOTE)
         return self.journal.context(self.about), payload
+
+    def unknown(self, what):
+        if what not in self.off:
+            self.off.append(what)
+
+    def about_off(self):
+        """The attributes that tell of it, which `forkspan run` says once."""
+        return [("forkspan.python.off", tuple(self.off))] if self.off else []
 
     def forked(self):
         self.epoch += 1
@@ -144,6 +153,8 @@ class Imports:
         """
         bootstrap = sys.modules["_frozen_importlib"]
         base = bootstrap._ModuleLockManager
+        if "_ModuleLockManager" not in bootstrap._find_and_load.__code__.co_names or base(_ABOUT)._name != _ABOUT:
+            raise AttributeError
         acquire, release = base.__enter__, base.__exit__
         enter, leave = self.enter, self.leave
 
@@ -195,7 +206,12 @@ class Imports:
         hook = self.hooks.get(load._name)
         if hook is not None and error is None:
             del self.hooks[load._name]
-            hook()
+            try:
+                hook()
+            except Exception as problem:
+                if foreign(problem):
+                    raise
+                self.process.unknown(load._name)
         if outer is not None:
             outer.parts += load.parts + 1
         if now - load.begin >= SLOW or load.span is not None:
@@ -291,7 +307,9 @@ class _Exit:
             if pid != getpid():
                 return
             lost, now, journal = process.journal.lost, time_ns(), process.journal
-            attributes = [("forkspan.journal.lost", lost)] if lost else ()
+            attributes = process.about_off()
+            if lost:
+                attributes.append(("forkspan.journal.lost", lost))
             context, payload = process.encode(parent, span_id, "python exit", begin, now, attributes)
             place = journal.reserve(2, context, payload)
             if place is None:
@@ -391,11 +409,14 @@ def start(folder):
             del sys.modules[name]  # the program may have one of that name
     process.journal_module = journal
     imports = Imports(process)
-    imports.install()
+    try:
+        imports.install()
+    except (AttributeError, KeyError, TypeError):
+        process.unknown("imports")
     hook_sdk(os.environ.get("FORKSPAN_RUN_ENDPOINT", ""))
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=_fork_hook(_Last(process.last, journal.finish), process.forked))
     atexit.register(at_exit)
     parent = process.parent()
     if parent:
-        process.write(2, parent, os.urandom(8), "python start", _began(), time_ns())
+        process.write(2, parent, os.urandom(8), "python start", _began(), time_ns(), process.about_off())

@@ -10,6 +10,7 @@ class Hooks:
     def __init__(self, process, foreign, endpoint, flush, exit_before):
         self.journal, self.otlp = process.journal, process.otlp
         self.foreign, self.flush, self.exit_before = foreign, flush, exit_before
+        self.unknown = process.unknown
         self.host = _host(endpoint)
         self.processor = None
         self.get_current_span = None
@@ -39,6 +40,8 @@ class Hooks:
         self.processor = processor = _make_processor(sdk.SpanProcessor, self)
         adopt = self.adopt
         name = "_active_span_processor"
+        if not _sets(sdk.TracerProvider, name):
+            self.unknown("opentelemetry.sdk.trace.TracerProvider")
 
         class Watch:
             def __get__(self, provider, owner=None):
@@ -74,6 +77,8 @@ class Hooks:
     def exporters(self, name):
         """Has the exporters of a module leave out what the journal has taken, when they send to the run."""
         cls = sys.modules[name].OTLPSpanExporter
+        if not _sets(cls, "_endpoint"):
+            self.unknown(name)
         export = cls.export
         hooks = self
 
@@ -108,13 +113,23 @@ class Hooks:
                 return True
             if not span.end_time:
                 return False
-            span._forkspan_taken = True
-            if self.write(END, span):
-                return True
-            span._forkspan_taken = False
+            written, span._forkspan_taken = False, True
+            try:
+                written = self.write(END, span)
+            finally:
+                span._forkspan_taken = written
+            return written
         except Exception as error:
-            if self.foreign(error):
+            if self.is_foreign(error):
                 raise
+        return False
+
+    def is_foreign(self, error):
+        """Whether an exception has to be passed on. One of ours is noted when it may come from an SDK that we do not know."""
+        if self.foreign(error):
+            return True
+        if isinstance(error, AttributeError):
+            self.unknown("opentelemetry.sdk.trace.Span")
         return False
 
     def started(self, span):
@@ -125,7 +140,7 @@ class Hooks:
             if span.get_span_context().trace_flags.sampled:
                 self.write(START, span)
         except Exception as error:
-            if self.foreign(error):
+            if self.is_foreign(error):
                 raise
 
     def ended(self, span):
@@ -227,6 +242,16 @@ class Hooks:
     def forked(self, before):
         self.before.add(before)
         self.resources = {}
+
+
+def _sets(cls, name):
+    """Whether the constructors of a class know an attribute."""
+    for c in cls.__mro__:
+        init = getattr(c, "__init__", None)
+        code = getattr(getattr(init, "__wrapped__", init), "__code__", None)
+        if code is not None and name in code.co_names:
+            return True
+    return False
 
 
 def _items(attributes):
