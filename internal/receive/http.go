@@ -210,7 +210,7 @@ func (m *message) readHTTP(w http.ResponseWriter, r *http.Request) *refusal {
 	var err error
 	switch r.Header.Get("Content-Encoding") {
 	case "", "identity":
-		err = m.read(r.Context(), body, int(r.ContentLength))
+		err = m.read(r.Context(), body, int(r.ContentLength), 0)
 	case "gzip":
 		err = m.unzip(r.Context(), body)
 	default:
