@@ -43,9 +43,13 @@ func main() {
 	conns := flag.Int("conns", 1000, "slow connections")
 	kinds := flag.String("kinds", "header,body,stall,preface,silent,message,frames,large,bomb,grpclarge,grpcbomb", "what to do")
 	flag.Parse()
+	a := &attack{addr: *addr}
+	if slices.Contains(strings.Split(*kinds, ","), "bomb") {
+		a.bomb = zipped(bombed)
+	}
+	fmt.Println("attacking", a.addr)
 	ctx, cancel := context.WithTimeout(context.Background(), *duration)
 	defer cancel()
-	a := &attack{addr: *addr, bomb: zipped(bombed)}
 	var all sync.WaitGroup
 	var slow []func(context.Context, net.Conn)
 	for kind := range strings.SplitSeq(*kinds, ",") {
