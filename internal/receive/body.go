@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/klauspost/compress/gzip"
 	"google.golang.org/grpc/codes"
@@ -27,8 +28,7 @@ func (s *Server) newMessage(c *conn, evict func()) *message {
 		c.proven.Store(false)
 		evict()
 	}
-	m.proven = c.proven.Load()
-	s.room.enter(&m.arrival)
+	m.begun, m.proven = time.Now(), c.proven.Load()
 	return m
 }
 

@@ -43,9 +43,9 @@ type room struct {
 	mu        sync.Mutex
 	main      share
 	newcomers share
-	arriving  map[*arrival]struct{}
-	spare     [][]byte // buffers of littleBytes
-	looking   bool     // a lookout is due
+	arriving  map[*arrival]struct{} // those that hold some of it
+	spare     [][]byte              // buffers of littleBytes
+	looking   bool                  // a lookout is due
 	evicted   atomic.Int64
 }
 
@@ -83,17 +83,6 @@ type waiter struct {
 // errEvicted is what the reading of a request ends with that was given up.
 var errEvicted = errors.New("given up for others")
 
-// enter registers a request that is about to be read.
-func (r *room) enter(a *arrival) {
-	a.begun = time.Now()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.arriving == nil {
-		r.arriving = make(map[*arrival]struct{})
-	}
-	r.arriving[a] = struct{}{}
-}
-
 // arrived ends the reading of a request: it keeps its room and is not given up any more.
 func (r *room) arrived(a *arrival) {
 	r.mu.Lock()
@@ -111,7 +100,7 @@ func (r *room) take(ctx context.Context, a *arrival, n int) error {
 	w := &waiter{a: a, n: n}
 	part := r.partFor(a)
 	if part.fits(w) {
-		part.grant(w)
+		r.grant(part, w)
 		r.mu.Unlock()
 		return nil
 	}
@@ -136,7 +125,7 @@ func (r *room) take(ctx context.Context, a *arrival, n int) error {
 
 // partFor is the part of the room that a request gets more of. A newcomer gets there once what it ever may.
 func (r *room) partFor(a *arrival) *share {
-	if a.newcomer && a.slot == 0 && a.held == 0 {
+	if a.isFirst() {
 		return &r.newcomers
 	}
 	return &r.main
@@ -150,12 +139,12 @@ func (r *room) lookOut() {
 	r.makeRoom()
 }
 
-// isFirst tells whether it is for a newcomer's first room.
-func (w *waiter) isFirst() bool { return w.a.newcomer && w.a.slot == 0 && w.a.held == 0 }
+// isFirst tells whether what it takes next is a newcomer's first room.
+func (a *arrival) isFirst() bool { return a.newcomer && a.slot == 0 && a.held == 0 }
 
 func (w *waiter) limit() int {
 	switch small := w.a.held+w.n <= smallBytes; {
-	case w.isFirst():
+	case w.a.isFirst():
 		return roomForNewcomers
 	case small && w.a.proven:
 		return roomForAll
@@ -167,9 +156,13 @@ func (w *waiter) limit() int {
 
 func (p *share) fits(w *waiter) bool { return p.used+w.n <= w.limit() }
 
-func (p *share) grant(w *waiter) {
+func (r *room) grant(p *share, w *waiter) {
+	if r.arriving == nil {
+		r.arriving = make(map[*arrival]struct{})
+	}
+	r.arriving[w.a] = struct{}{}
 	p.used += w.n
-	if w.isFirst() {
+	if w.a.isFirst() {
 		w.a.slot += w.n
 	} else {
 		w.a.held += w.n
@@ -194,7 +187,7 @@ func (w *waiter) compare(o *waiter) int {
 		}
 		return 1
 	}
-	if w.isFirst() && o.isFirst() {
+	if w.a.isFirst() && o.a.isFirst() {
 		return o.a.begun.Compare(w.a.begun)
 	}
 	if w.a.proven != o.a.proven {
@@ -207,14 +200,14 @@ func (w *waiter) compare(o *waiter) int {
 }
 
 // serve gives those that wait what has become free.
-func (p *share) serve() {
+func (r *room) serve(p *share) {
 	for len(p.waiting) > 0 {
 		w := p.waiting[0]
 		if !p.fits(w) {
 			return
 		}
 		p.stopWaiting(w)
-		p.grant(w)
+		r.grant(p, w)
 		w.done <- nil
 	}
 }
@@ -323,8 +316,8 @@ func (r *room) release(a *arrival, n int) {
 		r.newcomers.leaving -= slot
 		r.main.leaving -= n - slot
 	}
-	r.newcomers.serve()
-	r.main.serve()
+	r.serve(&r.newcomers)
+	r.serve(&r.main)
 }
 
 // buffer returns an empty one for n bytes, for which there must be room.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 )
 
 // TestNextSize wants every buffer to reach the largest request without more room than there is for large ones, beside what it
@@ -35,8 +36,8 @@ func TestRoom(t *testing.T) {
 	stalled.evict = func() { close(evicted) }
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	r.enter(stalled)
-	r.enter(other)
+	stalled.begun = time.Now()
+	other.begun = time.Now()
 	other.received.Store(1 << 40)
 	if err := r.take(ctx, stalled, roomForLarge); err != nil {
 		t.Fatal(err)
@@ -56,7 +57,7 @@ func TestRoom(t *testing.T) {
 	}
 	r.arrived(other)
 	waiter := &arrival{evict: func() {}}
-	r.enter(waiter)
+	waiter.begun = time.Now()
 	cancel()
 	if err := r.take(ctx, waiter, roomForLarge); !errors.Is(err, context.Canceled) {
 		t.Errorf("no room: %v", err)
@@ -74,7 +75,7 @@ func (r *room) request(t *testing.T, a *arrival, n int) *arrival {
 	if a.evict == nil {
 		a.evict = func() {}
 	}
-	r.enter(a)
+	a.begun = time.Now()
 	if n > 0 {
 		if err := r.take(context.Background(), a, n); err != nil {
 			t.Fatal(err)
