@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"sync"
 	"time"
 
@@ -45,7 +46,7 @@ var errOverLimit = errors.New("too large")
 // begin takes room for a message of size bytes, -1 for an unknown size, and for extra bytes.
 func (m *message) begin(ctx context.Context, size, extra int) error {
 	n := firstSize(size)
-	m.newcomer = !m.proven && size < littleBytes
+	m.little = !m.whole && size < littleBytes
 	if err := m.room.take(ctx, &m.arrival, n+extra); err != nil {
 		return err
 	}
@@ -129,6 +130,9 @@ func (m *message) grow(ctx context.Context, size int) error {
 	old := m.body
 	if err := m.room.take(ctx, &m.arrival, size); err != nil {
 		return err
+	}
+	if size > smallBytes {
+		runtime.GC() // or what large ones before it held may still be there
 	}
 	m.body = append(make([]byte, 0, size), old...)
 	m.room.keep(old)

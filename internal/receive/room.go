@@ -12,13 +12,14 @@ import (
 
 // Bounds on the memory that requests in hand may take, in bytes.
 const (
-	roomForAll       = 86 << 20 // the rest of which, beyond what follows, is for small requests of proven connections
-	roomForLarge     = 78 << 20 // the largest, what it grows from, and what it was compressed to
-	roomForOthers    = 40 << 20 // small requests of connections that are not proven
-	roomForNewcomers = 12 << 20 // beside all that: little requests of connections that are not proven
-	smallBytes       = 4 << 20
-	littleBytes      = 512 << 10
-	unzipBytes       = 96 << 10 // what decompressing a request takes
+	roomForAll    = 84 << 20 // of the main room, for small requests that are here and are being decompressed
+	roomForLarge  = 77 << 20 // of it, for all others: the largest, what it grows from, and what it was compressed to
+	roomForSmall  = 40 << 20 // of it, for small requests: the garbage collector has little to do while others stall
+	roomForLittle = 16 << 20 // beside the main room
+	roomForNew    = 12 << 20 // of that, for little requests of connections that are not proven
+	smallBytes    = 4 << 20
+	littleBytes   = 512 << 10
+	unzipBytes    = 96 << 10 // what decompressing a request takes
 )
 
 // maxSpare is how many buffers of littleBytes are kept for the next requests.
@@ -37,16 +38,17 @@ const (
 const verySlow = 1 << 20
 
 // room is the memory for requests. When it is full, those that arrive wait, those of proven connections and small ones the
-// least; requests that arrive more slowly than others are given up. Little requests of connections that are not proven have
-// room of their own, of which each takes all that it needs at once: whatever others hold, a new sender gets in.
+// least; requests that arrive more slowly than others are given up. Little requests have room of their own, of which each takes
+// all that it needs at once, so that none waits for more while it is in the way of others: whatever large ones hold, those that
+// are like most get in.
 type room struct {
-	mu        sync.Mutex
-	main      share
-	newcomers share
-	arriving  map[*arrival]struct{} // those that hold some of it
-	spare     [][]byte              // buffers of littleBytes
-	looking   bool                  // a lookout is due
-	evicted   atomic.Int64
+	mu       sync.Mutex
+	main     share
+	little   share
+	arriving map[*arrival]struct{} // those that hold some of it
+	spare    [][]byte              // buffers of littleBytes
+	looking  bool                  // a lookout is due
+	evicted  atomic.Int64
 }
 
 // share is a part of the room.
@@ -60,13 +62,14 @@ type share struct {
 type arrival struct {
 	evict    func() // ends the reading; must not wait
 	proven   bool   // its connection has brought a whole request before
-	newcomer bool   // it is not proven, and little: its first room is that of newcomers
+	little   bool   // its first room is that for little ones
+	whole    bool   // all of it is here, compressed
 	begun    time.Time
 	received atomic.Int64 // bytes
 
 	// Guarded by room.mu:
 	held    int // bytes of the main room
-	slot    int // bytes of the newcomers' room
+	slot    int // bytes of the room for little ones
 	waits   int // for room
 	waited  time.Duration
 	evicted bool
@@ -123,10 +126,10 @@ func (r *room) take(ctx context.Context, a *arrival, n int) error {
 	}
 }
 
-// partFor is the part of the room that a request gets more of. A newcomer gets there once what it ever may.
+// partFor is the part of the room that a request gets more of. A little one gets there once what it ever may.
 func (r *room) partFor(a *arrival) *share {
 	if a.isFirst() {
-		return &r.newcomers
+		return &r.little
 	}
 	return &r.main
 }
@@ -139,17 +142,19 @@ func (r *room) lookOut() {
 	r.makeRoom()
 }
 
-// isFirst tells whether what it takes next is a newcomer's first room.
-func (a *arrival) isFirst() bool { return a.newcomer && a.slot == 0 && a.held == 0 }
+// isFirst tells whether what it takes next is a little request's first room.
+func (a *arrival) isFirst() bool { return a.little && a.slot == 0 && a.held == 0 }
 
 func (w *waiter) limit() int {
 	switch small := w.a.held+w.n <= smallBytes; {
+	case w.a.isFirst() && w.a.proven:
+		return roomForLittle
 	case w.a.isFirst():
-		return roomForNewcomers
-	case small && w.a.proven:
+		return roomForNew
+	case small && w.a.whole:
 		return roomForAll
 	case small:
-		return roomForOthers
+		return roomForSmall
 	}
 	return roomForLarge
 }
@@ -177,9 +182,9 @@ func (p *share) stopWaiting(w *waiter) {
 	}
 }
 
-// compare orders those that wait: proven connections, then whoever wants little, then who has begun first. Of newcomers the
-// last comes first: where many bring nothing, who has just come is the likeliest to bring something, and need not stand behind
-// all of them.
+// compare orders those that wait: proven connections, then whoever wants little, then who has begun first. Of little requests
+// the last comes first: where many bring nothing, who has just come is the likeliest to bring something, and need not stand
+// behind all of them.
 func (w *waiter) compare(o *waiter) int {
 	before := func(yes bool) int {
 		if yes {
@@ -187,11 +192,11 @@ func (w *waiter) compare(o *waiter) int {
 		}
 		return 1
 	}
-	if w.a.isFirst() && o.a.isFirst() {
-		return o.a.begun.Compare(w.a.begun)
-	}
 	if w.a.proven != o.a.proven {
 		return before(w.a.proven)
+	}
+	if w.a.isFirst() && o.a.isFirst() {
+		return o.a.begun.Compare(w.a.begun)
 	}
 	if little := w.n <= littleBytes; little != (o.n <= littleBytes) {
 		return before(little)
@@ -214,14 +219,14 @@ func (r *room) serve(p *share) {
 
 // makeRoom gives up requests in both parts of the room, and does so again in a while.
 func (r *room) makeRoom() {
-	if len(r.main.waiting)+len(r.newcomers.waiting) == 0 {
+	if len(r.main.waiting)+len(r.little.waiting) == 0 {
 		return
 	}
 	r.looking = true
 	time.AfterFunc(lookEvery, r.lookOut)
 	now := time.Now()
 	r.makeRoomIn(&r.main, now, func(a *arrival) int { return a.held })
-	r.makeRoomIn(&r.newcomers, now, func(a *arrival) int { return a.slot })
+	r.makeRoomIn(&r.little, now, func(a *arrival) int { return a.slot })
 }
 
 // makeRoomIn gives up the slowest requests of a part: as many as the first that waits needs, and all that are very slow while
@@ -250,7 +255,7 @@ func (r *room) makeRoomIn(p *share, now time.Time, held func(*arrival) int) {
 func (r *room) giveUp(a *arrival) {
 	a.evicted = true
 	r.main.leaving += a.held
-	r.newcomers.leaving += a.slot
+	r.little.leaving += a.slot
 	r.evicted.Add(1)
 	p := r.partFor(a)
 	if i := slices.IndexFunc(p.waiting, func(w *waiter) bool { return w.a == a }); i >= 0 {
@@ -277,7 +282,7 @@ func (r *room) slow(now time.Time, age time.Duration, held func(*arrival) int) [
 		since := now.Sub(a.begun)
 		reading := since - a.waited
 		switch {
-		case a.waits > 0 && a.slot > 0 && since > age: // it has outgrown what newcomers get, and is in their way
+		case a.waits > 0 && a.slot > 0 && since > age: // it has outgrown the room for little ones, and is in their way
 			reading = since
 		case a.waits > 0 && since < waitsTooLong, a.waits == 0 && reading < age:
 			continue // it is we who are slow, or it is young
@@ -305,18 +310,18 @@ func (r *room) leave(a *arrival) {
 	r.release(a, a.held+a.slot)
 }
 
-// release returns what newcomers have room for first.
+// release returns the room for little ones first.
 func (r *room) release(a *arrival, n int) {
 	slot := min(n, a.slot)
 	a.slot -= slot
-	r.newcomers.used -= slot
+	r.little.used -= slot
 	a.held -= n - slot
 	r.main.used -= n - slot
 	if a.evicted {
-		r.newcomers.leaving -= slot
+		r.little.leaving -= slot
 		r.main.leaving -= n - slot
 	}
-	r.serve(&r.newcomers)
+	r.serve(&r.little)
 	r.serve(&r.main)
 }
 

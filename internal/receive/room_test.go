@@ -42,11 +42,12 @@ func TestRoom(t *testing.T) {
 	if err := r.take(ctx, stalled, roomForLarge); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.take(ctx, other, littleBytes); err != nil { // there is always room for small ones
+	other.little = true
+	if err := r.take(ctx, other, littleBytes); err != nil { // there is always room for little ones
 		t.Fatal(err)
 	}
 	taken := make(chan error, 1)
-	go func() { taken <- r.take(ctx, other, roomForLarge-littleBytes) }()
+	go func() { taken <- r.take(ctx, other, roomForLarge) }()
 	<-evicted
 	if err := r.take(ctx, stalled, 1); !errors.Is(err, errEvicted) {
 		t.Errorf("the stalled request: %v", err)
@@ -84,76 +85,77 @@ func (r *room) request(t *testing.T, a *arrival, n int) *arrival {
 	return a
 }
 
-// A sender that is new gets room at once, whatever others hold.
-func TestRoomForNewcomers(t *testing.T) {
+// Whatever large requests hold, little ones get room at once, those of new senders too.
+func TestRoomForLittle(t *testing.T) {
 	var r room
 	r.request(t, &arrival{proven: true}, roomForLarge)
-	for range (roomForAll - roomForLarge) / smallBytes {
-		r.request(t, &arrival{proven: true}, smallBytes)
+	r.request(t, &arrival{proven: true, whole: true}, smallBytes)
+	for range roomForNew / littleBytes {
+		r.request(t, &arrival{little: true}, littleBytes)
 	}
-	for range roomForNewcomers / littleBytes {
-		r.request(t, &arrival{newcomer: true}, littleBytes)
-	}
-	if all := r.main.used + r.newcomers.used; all != 98<<20 {
-		t.Errorf("%d MiB for all", all>>20)
+	for range (roomForLittle - roomForNew) / littleBytes {
+		r.request(t, &arrival{little: true, proven: true}, littleBytes)
 	}
 	for a := range r.arriving {
 		r.leave(a)
 	}
-	if r.main.used != 0 || r.newcomers.used != 0 {
-		t.Errorf("%d and %d bytes left", r.main.used, r.newcomers.used)
+	if r.main.used != 0 || r.little.used != 0 {
+		t.Errorf("%d and %d bytes left", r.main.used, r.little.used)
 	}
 }
 
-// Of senders that are new, who has come last is the next.
-func TestNewcomersInTurn(t *testing.T) {
+// Of little requests that wait, those of proven connections are the next, then who has come last.
+func TestLittleInTurn(t *testing.T) {
 	var r room
-	for range roomForNewcomers / littleBytes {
-		r.request(t, &arrival{newcomer: true}, littleBytes)
+	for range (roomForNew + littleBytes) / littleBytes {
+		r.request(t, &arrival{little: true, proven: true}, littleBytes)
 	}
 	full := slices.Collect(maps.Keys(r.arriving))
+	r.request(t, &arrival{little: true, proven: true}, roomForLittle-r.little.used)
 	got := make(chan *arrival)
-	waiting := func(more int) {
-		for {
-			r.mu.Lock()
-			n := len(r.newcomers.waiting)
-			r.mu.Unlock()
-			if n == more {
-				return
-			}
-			runtime.Gosched()
-		}
-	}
-	var newcomers []*arrival
-	for i := range 3 {
-		a := r.request(t, &arrival{newcomer: true}, 0)
-		newcomers = append(newcomers, a)
+	var waiting []*arrival
+	for i := range 4 {
+		a := r.request(t, &arrival{little: true, proven: i == 1}, 0)
+		waiting = append(waiting, a)
 		go func() {
 			if err := r.take(context.Background(), a, littleBytes); err != nil {
 				t.Error(err)
 			}
 			got <- a
 		}()
-		waiting(i + 1)
+		for n := 0; n <= i; runtime.Gosched() {
+			r.mu.Lock()
+			n = len(r.little.waiting)
+			r.mu.Unlock()
+		}
 	}
-	for i := range 3 {
-		r.leave(full[i])
-		if a := <-got; a != newcomers[2-i] {
-			t.Errorf("%d: not the last that came", i)
+	for _, next := range []int{1, 3, 2, 0} {
+		for {
+			r.leave(full[0])
+			full = full[1:]
+			r.mu.Lock()
+			granted := waiting[next].slot > 0
+			r.mu.Unlock()
+			if granted {
+				break
+			}
+		}
+		if a := <-got; a != waiting[next] {
+			t.Errorf("not number %d", next)
 		}
 	}
 }
 
-// A request that needs more than newcomers get, and finds no room for it, is not in their way.
-func TestNewcomerOutgrows(t *testing.T) {
+// A little request that has outgrown its room, and finds no other, is not in the way of others.
+func TestLittleOutgrows(t *testing.T) {
 	var r room
-	r.request(t, &arrival{}, roomForOthers)
+	r.request(t, &arrival{}, roomForSmall)
 	ctx, cancel := context.WithCancel(context.Background())
 	var growing sync.WaitGroup
 	defer growing.Wait()
 	defer cancel()
-	for range roomForNewcomers / littleBytes {
-		a := &arrival{newcomer: true}
+	for range roomForNew / littleBytes {
+		a := &arrival{little: true}
 		a.evict = func() { go r.leave(a) }
 		r.request(t, a, littleBytes)
 		growing.Go(func() {
@@ -162,7 +164,7 @@ func TestNewcomerOutgrows(t *testing.T) {
 			}
 		})
 	}
-	r.request(t, &arrival{newcomer: true}, littleBytes)
+	r.request(t, &arrival{little: true}, littleBytes)
 	if n := r.evicted.Load(); n == 0 {
 		t.Error("nobody made room")
 	}
