@@ -4,7 +4,7 @@
 //	attack -addr 127.0.0.1:14317 -for 20s
 //
 // Most of its connections are slow: they drip a header, a body, or HTTP/2's preface, or open a gRPC stream and are silent, or
-// stall in the middle of a message. A few others send bodies of 100 MB and gzip bombs, over both protocols, one after the other.
+// stall in the middle of a message, some once they have brought a whole one. A few others send bodies of 100 MB and gzip bombs, over both protocols, one after the other.
 package main
 
 import (
@@ -41,11 +41,15 @@ func main() {
 	addr := flag.String("addr", "127.0.0.1:14317", "address of the receiver")
 	duration := flag.Duration("for", 20*time.Second, "how long")
 	conns := flag.Int("conns", 1000, "slow connections")
-	kinds := flag.String("kinds", "header,body,stall,preface,silent,message,frames,large,bomb,grpclarge,grpcbomb", "what to do")
+	kinds := flag.String("kinds", "header,body,stall,little,proven,preface,silent,message,frames,large,bomb,grpclarge,grpcbomb", "what to do")
 	flag.Parse()
+	a := &attack{addr: *addr}
+	if slices.Contains(strings.Split(*kinds, ","), "bomb") {
+		a.bomb = zipped(bombed)
+	}
+	fmt.Println("attacking", a.addr)
 	ctx, cancel := context.WithTimeout(context.Background(), *duration)
 	defer cancel()
-	a := &attack{addr: *addr, bomb: zipped(bombed)}
 	var all sync.WaitGroup
 	var slow []func(context.Context, net.Conn)
 	for kind := range strings.SplitSeq(*kinds, ",") {
@@ -118,7 +122,13 @@ func drop(ctx context.Context, c net.Conn, text string, then byte) {
 	}
 }
 
-const head = "POST /v1/traces HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-protobuf\r\nContent-Length: 50000000\r\n\r\n"
+// Heads of requests of several lengths.
+const (
+	headStart    = "POST /v1/traces HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-protobuf\r\nContent-Length: "
+	head         = headStart + "50000000\r\n\r\n"
+	littleHead   = headStart + "100000\r\n\r\n"
+	emptyRequest = headStart + "0\r\n\r\n"
+)
 
 var dripping = map[string]func(context.Context, net.Conn){
 	"header": func(ctx context.Context, c net.Conn) {
@@ -133,6 +143,20 @@ var dripping = map[string]func(context.Context, net.Conn){
 		drop(ctx, c, "", 10)
 	},
 	"stall": func(ctx context.Context, c net.Conn) { // after as much as a buffer must grow to
+		_, _ = io.WriteString(c, head)
+		_, _ = c.Write(make([]byte, 1<<20))
+		_, _ = io.Copy(io.Discard, c)
+	},
+	"little": func(ctx context.Context, c net.Conn) { // as "stall", but a request that looks like anybody's
+		_, _ = io.WriteString(c, littleHead)
+		_, _ = c.Write(make([]byte, 50<<10))
+		_, _ = io.Copy(io.Discard, c)
+	},
+	"proven": func(ctx context.Context, c net.Conn) { // the same once the connection has brought a request
+		_, _ = io.WriteString(c, emptyRequest)
+		if _, err := c.Read(make([]byte, 1<<10)); err != nil {
+			return
+		}
 		_, _ = io.WriteString(c, head)
 		_, _ = c.Write(make([]byte, 1<<20))
 		_, _ = io.Copy(io.Discard, c)

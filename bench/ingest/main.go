@@ -6,7 +6,8 @@
 //		-target 'name=other proto=http addr=127.0.0.1:10428 path=/v1/traces data={dir} query=http://… server=other -data {dir}'
 //
 // A target is a list of key=value; server comes last and takes the rest. {dir} is a fresh folder, {trace} a trace id. The
-// targets take turns in every round, so that each is measured beside the others, and the medians are printed at the end.
+// targets take turns in every round, so that each is measured beside the others, and the medians are printed at the end. With
+// -beside each is measured twice in a round, the second time while that command runs.
 package main
 
 import (
@@ -33,6 +34,7 @@ func main() {
 	flag.IntVar(&opts.senders, "senders", 4, "concurrent senders, each with a connection of its own")
 	rounds := flag.Int("rounds", 5, "rounds")
 	flag.StringVar(&opts.dir, "dir", os.TempDir(), "folder in which the receivers' data folders are made")
+	flag.StringVar(&opts.beside, "beside", "", "command that runs beside a receiver, once it has printed a line")
 	flag.Func("target", "a receiver, see the package comment; may be repeated", func(s string) error {
 		t, err := parseTarget(s)
 		targets = append(targets, t)
@@ -50,7 +52,7 @@ func main() {
 // options are the same for all targets.
 type options struct {
 	spans, batch, senders int
-	dir                   string
+	dir, beside           string
 }
 
 // target is a receiver and how it is spoken to.
@@ -92,20 +94,34 @@ func run(ctx context.Context, opts options, targets []target, rounds int) error 
 	}
 	fmt.Printf("%s %s/%s, %d CPUs; %d spans of %d bytes, %d a request, %d senders\n",
 		runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), opts.spans, len(newBatch(opts.batch, 1).body)/opts.batch, opts.batch, opts.senders)
+	var names []string
 	results := make(map[string][]result)
+	add := func(name string, r result) {
+		fmt.Printf("%-24s %s\n", name, r)
+		if results[name] == nil {
+			names = append(names, name)
+		}
+		results[name] = append(results[name], r)
+	}
 	for range rounds {
 		for _, t := range targets {
-			r, err := measure(ctx, opts, t)
+			r, err := measure(ctx, opts, t, "")
 			if err != nil {
 				return fmt.Errorf("%s: %w", t.name, err)
 			}
-			fmt.Printf("%-24s %s\n", t.name, r)
-			results[t.name] = append(results[t.name], r)
+			add(t.name, r)
+			if opts.beside == "" {
+				continue
+			}
+			if r, err = measure(ctx, opts, t, opts.beside); err != nil {
+				return fmt.Errorf("%s: %w", t.name, err)
+			}
+			add(t.name+", disturbed", r)
 		}
 	}
 	fmt.Printf("medians of %d rounds\n", rounds)
-	for _, t := range targets {
-		fmt.Printf("%-24s %s\n", t.name, medians(results[t.name]))
+	for _, name := range names {
+		fmt.Printf("%-24s %s\n", name, medians(results[name]))
 	}
 	return nil
 }
@@ -118,11 +134,18 @@ type result struct {
 	disk    float64       // bytes a span, after the receiver has ended
 	find    time.Duration // a trace by id, median of those asked for
 	slowest time.Duration // the slowest of them
+	again   int64         // requests sent again
+	sending time.Duration // from the first request to the last answer
+	beside  time.Duration // CPU that the command beside it took meanwhile; 0 for none
 }
 
 func (r result) String() string {
-	return fmt.Sprintf("%8.0f spans/s  %6.2f µs CPU/span  %6.1f MiB peak  %5.1f B/span on disk  trace by id %v (slowest %v)",
+	line := fmt.Sprintf("%8.0f spans/s  %6.2f µs CPU/span  %6.1f MiB peak  %5.1f B/span on disk  trace by id %v (slowest %v)",
 		r.rate, r.cpu, r.memory, r.disk, r.find.Round(10*time.Microsecond), r.slowest.Round(10*time.Microsecond))
+	if r.beside > 0 {
+		line += fmt.Sprintf("  beside it %.2f CPUs  %d sent again", r.beside.Seconds()/r.sending.Seconds(), r.again)
+	}
+	return line
 }
 
 func medians(all []result) result {
@@ -133,6 +156,9 @@ func medians(all []result) result {
 		disk:    median(all, func(r result) float64 { return r.disk }),
 		find:    median(all, func(r result) time.Duration { return r.find }),
 		slowest: median(all, func(r result) time.Duration { return r.slowest }),
+		again:   median(all, func(r result) int64 { return r.again }),
+		sending: median(all, func(r result) time.Duration { return r.sending }),
+		beside:  median(all, func(r result) time.Duration { return r.beside }),
 	}
 }
 
@@ -145,13 +171,22 @@ func median[T any, N cmp.Ordered](all []T, of func(T) N) N {
 	return values[len(values)/2]
 }
 
-// measure runs one round with a fresh receiver.
-func measure(ctx context.Context, opts options, t target) (r result, err error) {
+// measure runs one round with a fresh receiver, and a command beside it unless that is empty.
+func measure(ctx context.Context, opts options, t target, command string) (r result, err error) {
 	dir, err := os.MkdirTemp(opts.dir, "ingest-")
 	if err != nil {
 		return r, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	cpu := func() (time.Duration, error) { return 0, nil }
+	if command != "" {
+		other, err := startBeside(ctx, command)
+		if err != nil {
+			return r, err
+		}
+		defer other.stop()
+		cpu = other.cpu
+	}
 	server, err := startServer(ctx, t, dir)
 	if err != nil {
 		return r, err
@@ -159,12 +194,25 @@ func measure(ctx context.Context, opts options, t target) (r result, err error) 
 	defer func() {
 		err = errors.Join(err, server.stop(&r, opts, filepath.Clean(strings.ReplaceAll(t.data, "{dir}", dir))))
 	}()
-	began := time.Now()
-	sent, err := sendAll(ctx, opts, t)
+	if command != "" {
+		time.Sleep(headStart)
+	}
+	before, err := cpu()
 	if err != nil {
 		return r, err
 	}
-	r.rate = float64(opts.spans) / time.Since(began).Seconds()
+	began := time.Now()
+	sent, again, err := sendAll(ctx, opts, t)
+	if err != nil {
+		return r, err
+	}
+	r.sending, r.again = time.Since(began), again
+	after, err := cpu()
+	if err != nil {
+		return r, err
+	}
+	r.beside = after - before
+	r.rate = float64(opts.spans) / r.sending.Seconds()
 	if t.query != "" {
 		if r.find, r.slowest, err = findTraces(ctx, t, sent); err != nil {
 			return r, err

@@ -8,22 +8,29 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/status"
 )
 
 // sampled is how many of the traces sent are asked for afterwards.
 const sampled = 40
 
-// sendAll sends the spans and returns ids of some of the traces, spread over the whole time.
-func sendAll(ctx context.Context, opts options, t target) ([][16]byte, error) {
+// tryAgain is when a request is sent again that a receiver could not take for the moment.
+const tryAgain = 100 * time.Millisecond
+
+// sendAll sends the spans and returns ids of some of the traces, spread over the whole time, and how often a request had to be
+// sent again.
+func sendAll(ctx context.Context, opts options, t target) ([][16]byte, int64, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	requests := opts.spans / opts.batch
 	ids := make([][16]byte, sampled)
-	var next atomic.Int64
+	var next, again atomic.Int64
 	var senders sync.WaitGroup
 	for n := range opts.senders {
 		senders.Go(func() {
@@ -40,9 +47,17 @@ func sendAll(ctx context.Context, opts options, t target) ([][16]byte, error) {
 					return
 				}
 				id := b.next()
-				if err := send(ctx, b.body); err != nil {
-					cancel(fmt.Errorf("send request: %w", err))
-					return
+				for {
+					err := send(ctx, b.body)
+					if err == nil {
+						break
+					}
+					if status.Code(err) != codes.Unavailable || ctx.Err() != nil {
+						cancel(fmt.Errorf("send request: %w", err))
+						return
+					}
+					again.Add(1)
+					time.Sleep(tryAgain)
 				}
 				if every := max(1, requests/sampled); i%every == 0 && i/every < sampled {
 					ids[i/every] = id
@@ -51,7 +66,7 @@ func sendAll(ctx context.Context, opts options, t target) ([][16]byte, error) {
 		})
 	}
 	senders.Wait()
-	return ids, context.Cause(ctx)
+	return ids, again.Load(), context.Cause(ctx)
 }
 
 // sender sends one request and returns when it is acknowledged.
@@ -89,6 +104,9 @@ func post(ctx context.Context, transport http.RoundTripper, url string, body []b
 	answer, err := io.ReadAll(res.Body)
 	if err == nil && res.StatusCode/100 != 2 {
 		err = fmt.Errorf("%s: %s", res.Status, answer)
+		if res.StatusCode == http.StatusServiceUnavailable {
+			err = status.Error(codes.Unavailable, err.Error())
+		}
 	}
 	return err
 }

@@ -223,7 +223,7 @@ func TestServeToken(t *testing.T) {
 	}
 }
 
-// TestServeForwards passes spans on from the store, and metrics straight.
+// TestServeForwards passes spans on from the store.
 func TestServeForwards(t *testing.T) {
 	collector := forkspantest.NewCollector(t)
 	s := startServe(t, nil, "--forward", collector.Endpoint())

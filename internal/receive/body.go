@@ -6,56 +6,63 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"sync"
+	"time"
 
 	"github.com/klauspost/compress/gzip"
 	"google.golang.org/grpc/codes"
 )
 
-// message is a request's bytes on loan from messages, and the room they take.
+// message is a request's bytes and the room they take.
 type message struct {
 	arrival
 	room *room
 	body []byte
 }
 
-var messages = sync.Pool{New: func() any { return &message{} }}
-
-// keepBytes is the largest buffer that is kept for the next request.
-const keepBytes = 2 << 20
-
-// firstBytes is what a buffer is made for at first, however much the sender announces.
-const firstBytes = 64 << 10
-
 // newMessage returns a message that is about to be read from a connection; evict ends the reading when its room is needed for
 // others.
 func (s *Server) newMessage(c *conn, evict func()) *message {
-	m := messages.Get().(*message)
-	m.arrival, m.room, m.body = arrival{evict: evict, proven: c.proven.Load()}, &s.room, m.body[:0]
-	s.room.enter(&m.arrival)
+	m := &message{room: &s.room}
+	m.evict = func() {
+		c.proven.Store(false)
+		evict()
+	}
+	m.begun, m.proven = time.Now(), c.proven.Load()
 	return m
 }
 
-// release gives the message back. Its body must not be used any more.
+// release gives back what the message holds. Its body must not be used any more.
 func (m *message) release() {
+	m.room.keep(m.body)
+	m.body = nil
 	m.room.leave(&m.arrival)
-	m.evict = nil
-	if cap(m.body) <= keepBytes {
-		messages.Put(m)
-	}
 }
 
 // errOverLimit is read's error for a body of more than maxRequest.
 var errOverLimit = errors.New("too large")
 
-// read reads r to its end into the message. size is what is known of its length; -1 for nothing.
-func (m *message) read(ctx context.Context, r io.Reader, size int) error {
+// begin takes room for a message of size bytes, -1 for an unknown size, and for extra bytes.
+func (m *message) begin(ctx context.Context, size, extra int) error {
+	n := firstSize(size)
+	m.little = !m.whole && size < littleBytes
+	if err := m.room.take(ctx, &m.arrival, n+extra); err != nil {
+		return err
+	}
+	m.body = m.room.buffer(n)
+	return nil
+}
+
+// read reads r to its end into the message. size is what is known of its length, -1 for nothing; extra is the memory that r
+// takes.
+func (m *message) read(ctx context.Context, r io.Reader, size, extra int) error {
 	most := maxRequest
 	if size >= 0 {
 		most = min(size, maxRequest)
 	}
 	most++ // to see the end
-	if err := m.room.take(ctx, &m.arrival, cap(m.body)); err != nil {
+	if err := m.begin(ctx, size, extra); err != nil {
 		return err
 	}
 	for {
@@ -81,8 +88,8 @@ func (m *message) read(ctx context.Context, r io.Reader, size int) error {
 
 // append adds a piece of a message of size bytes.
 func (m *message) append(ctx context.Context, piece []byte, size int) error {
-	if len(m.body) == 0 && m.held == 0 {
-		if err := m.room.take(ctx, &m.arrival, cap(m.body)); err != nil {
+	if cap(m.body) == 0 {
+		if err := m.begin(ctx, size, 0); err != nil {
 			return err
 		}
 	}
@@ -96,42 +103,71 @@ func (m *message) append(ctx context.Context, piece []byte, size int) error {
 	return nil
 }
 
-// nextSize is what a buffer grows to on its way to most bytes: twice its size, and from a quarter of the largest request on to
-// most at once, since for a while the old one is held, too.
+// firstSize is what the buffer of a message is made for at first: of a small one for all of it, of a large one for little,
+// however much the sender announces.
+func firstSize(size int) int {
+	if littleBytes <= size && size < smallBytes {
+		return size + 1 // to see the end
+	}
+	return littleBytes
+}
+
+// nextSize is what a buffer grows to on its way to most bytes: twice its size, and from smallBytes on to most at once, since for
+// a while the old one is held, too.
 func nextSize(size, most int) int {
-	const quarter = maxRequest / 4
-	next := max(2*size, firstBytes)
+	next := 2 * size
 	switch {
-	case size >= quarter, next+1 >= most:
+	case size >= smallBytes, next+1 >= most:
 		return most
-	case next > quarter:
-		return min(quarter, most)
+	case next > smallBytes:
+		return min(smallBytes, most)
 	}
 	return next
 }
 
 // grow makes the buffer larger.
 func (m *message) grow(ctx context.Context, size int) error {
-	old := cap(m.body)
+	old := m.body
 	if err := m.room.take(ctx, &m.arrival, size); err != nil {
 		return err
 	}
-	m.body = append(make([]byte, 0, size), m.body...)
-	m.room.give(&m.arrival, old+size-cap(m.body))
+	if size > smallBytes {
+		runtime.GC() // or what large ones before it held may still be there
+	}
+	m.body = append(make([]byte, 0, size), old...)
+	m.room.keep(old)
+	m.room.give(&m.arrival, cap(old))
 	return nil
 }
 
 // unzip reads a gzip stream to its end into the message.
 func (m *message) unzip(ctx context.Context, r io.Reader) error {
-	if err := m.room.take(ctx, &m.arrival, unzipBytes); err != nil {
-		return err
+	z := &unzipping{from: r}
+	defer z.close()
+	return m.read(ctx, z, -1, unzipBytes)
+}
+
+// unzipping is a gzip stream that is decompressed with what it needs for that from the first Read on.
+type unzipping struct {
+	from io.Reader
+	z    *gzip.Reader
+}
+
+// Read implements [io.Reader].
+func (u *unzipping) Read(p []byte) (int, error) {
+	if u.z == nil {
+		u.z = unzippers.Get().(*gzip.Reader)
+		if err := u.z.Reset(u.from); err != nil {
+			return 0, err
+		}
 	}
-	z := unzippers.Get().(*gzip.Reader)
-	defer unzippers.Put(z)
-	if err := z.Reset(r); err != nil {
-		return err
+	return u.z.Read(p)
+}
+
+func (u *unzipping) close() {
+	if u.z != nil {
+		unzippers.Put(u.z)
 	}
-	return m.read(ctx, z, -1)
 }
 
 var unzippers = sync.Pool{New: func() any { return &gzip.Reader{} }}

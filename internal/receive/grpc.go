@@ -223,6 +223,7 @@ func (s *Server) handleCall(k *call) (answer []byte, no *refusal) {
 	m := k.m
 	if k.prefix[0] == 1 {
 		m = s.newMessage(k.conn.conn, func() {})
+		m.proven, m.whole = true, true
 		defer func() { m.release() }()
 		if err := m.unzip(k.ctx, bytes.NewReader(k.m.body)); err != nil {
 			return nil, explainRead(k.ctx, m, err)

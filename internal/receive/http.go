@@ -208,12 +208,13 @@ var errEncoding = &refusal{codes.Unimplemented, "content encoding is not gzip"}
 func (m *message) readHTTP(w http.ResponseWriter, r *http.Request) *refusal {
 	body := http.MaxBytesReader(w, r.Body, maxRequest)
 	var err error
-	switch r.Header.Get("Content-Encoding") {
+	switch strings.ToLower(r.Header.Get("Content-Encoding")) {
 	case "", "identity":
-		err = m.read(r.Context(), body, int(r.ContentLength))
-	case "gzip":
+		err = m.read(r.Context(), body, int(r.ContentLength), 0)
+	case "gzip", "x-gzip":
 		err = m.unzip(r.Context(), body)
 	default:
+		w.Header().Set("Accept-Encoding", "gzip")
 		return errEncoding
 	}
 	if err != nil {

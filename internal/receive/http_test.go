@@ -30,6 +30,8 @@ func TestHTTP(t *testing.T) {
 		{name: "protobuf by its other name", path: "/v1/traces", contentType: "application/protobuf", status: 200},
 		{name: "at the root", path: "/", contentType: "application/x-protobuf", body: string(request(good(1))), status: 200, spans: 1},
 		{name: "gzip", path: "/", contentType: "application/x-protobuf", encoding: "gzip", body: string(zip), status: 200},
+		{name: "gzip in capitals", path: "/", contentType: "application/x-protobuf", encoding: "GZIP", body: string(zip), status: 200},
+		{name: "gzip by its old name", path: "/", contentType: "application/x-protobuf", encoding: "x-gzip", body: string(zip), status: 200},
 		{name: "JSON", path: "/v1/traces", contentType: "application/json; charset=utf-8", body: jsonRequest, status: 200,
 			answer: `{"partialSuccess":{"rejectedSpans":"1","errorMessage":"1 malformed span rejected: trace id`, spans: 1},
 		{name: "JSON without spans", path: "/v1/traces", contentType: "application/json", body: "{}", status: 200, answer: "{}"},
@@ -68,6 +70,9 @@ func TestHTTP(t *testing.T) {
 			answer, err := io.ReadAll(res.Body)
 			if err != nil || res.StatusCode != test.status || !strings.Contains(string(answer), test.answer) {
 				t.Errorf("%s: %q, %v", res.Status, answer, err)
+			}
+			if test.name == "wrong encoding" && res.Header.Get("Accept-Encoding") != "gzip" {
+				t.Errorf("header: %v", res.Header)
 			}
 			if to.count() != test.spans {
 				t.Errorf("%d spans arrived", to.count())

@@ -1,6 +1,7 @@
 package receive
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -11,13 +12,18 @@ import (
 
 // Bounds on the memory that requests in hand may take, in bytes.
 const (
-	roomForAll    = 98 << 20 // the rest of which, beyond what follows, is for small requests of proven connections
-	roomForLarge  = 90 << 20 // the largest, a quarter of it twice while it grows, and what it was compressed to
-	roomForOthers = 40 << 20 // small requests of connections that are not proven
-	smallBytes    = 2 * keepBytes
-	littleBytes   = 256 << 10
+	roomForAll    = 84 << 20 // of the main room, for small requests that are here and are being decompressed
+	roomForLarge  = 77 << 20 // of it, for all others: the largest, what it grows from, and what it was compressed to
+	roomForSmall  = 40 << 20 // of it, for small requests: the garbage collector has little to do while others stall
+	roomForLittle = 16 << 20 // beside the main room
+	roomForNew    = 12 << 20 // of that, for little requests of connections that are not proven
+	smallBytes    = 4 << 20
+	littleBytes   = 512 << 10
 	unzipBytes    = 96 << 10 // what decompressing a request takes
 )
+
+// maxSpare is how many buffers of littleBytes are kept for the next requests.
+const maxSpare = maxInHand
 
 // Ages from which a request that still arrives may have to make room: for connections that have brought a whole request
 // before, and for others.
@@ -32,26 +38,38 @@ const (
 const verySlow = 1 << 20
 
 // room is the memory for requests. When it is full, those that arrive wait, those of proven connections and small ones the
-// least; requests that arrive more slowly than others are given up.
+// least; requests that arrive more slowly than others are given up. Little requests have room of their own, of which each takes
+// all that it needs at once, so that none waits for more while it is in the way of others: whatever large ones hold, those that
+// are like most get in.
 type room struct {
 	mu       sync.Mutex
-	used     int
-	leaving  int // bytes of requests that were given up and are still held
-	arriving map[*arrival]struct{}
-	waiting  []*waiter
-	looking  bool // a lookout is due
+	main     share
+	little   share
+	arriving map[*arrival]struct{} // those that hold some of it
+	spare    [][]byte              // buffers of littleBytes
+	looking  bool                  // a lookout is due
 	evicted  atomic.Int64
+}
+
+// share is a part of the room.
+type share struct {
+	used    int
+	leaving int       // bytes of requests that were given up and are still held
+	waiting []*waiter // in the order in which they get room
 }
 
 // arrival is a request that is being read.
 type arrival struct {
 	evict    func() // ends the reading; must not wait
 	proven   bool   // its connection has brought a whole request before
+	little   bool   // its first room is that for little ones
+	whole    bool   // all of it is here, compressed
 	begun    time.Time
 	received atomic.Int64 // bytes
 
 	// Guarded by room.mu:
-	held    int // bytes of room
+	held    int // bytes of the main room
+	slot    int // bytes of the room for little ones
 	waits   int // for room
 	waited  time.Duration
 	evicted bool
@@ -68,17 +86,6 @@ type waiter struct {
 // errEvicted is what the reading of a request ends with that was given up.
 var errEvicted = errors.New("given up for others")
 
-// enter registers a request that is about to be read.
-func (r *room) enter(a *arrival) {
-	a.begun = time.Now()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.arriving == nil {
-		r.arriving = make(map[*arrival]struct{})
-	}
-	r.arriving[a] = struct{}{}
-}
-
 // arrived ends the reading of a request: it keeps its room and is not given up any more.
 func (r *room) arrived(a *arrival) {
 	r.mu.Lock()
@@ -94,14 +101,16 @@ func (r *room) take(ctx context.Context, a *arrival, n int) error {
 		return errEvicted
 	}
 	w := &waiter{a: a, n: n}
-	if r.fits(w) {
-		r.grant(w)
+	part := r.partFor(a)
+	if part.fits(w) {
+		r.grant(part, w)
 		r.mu.Unlock()
 		return nil
 	}
 	w.since, w.done = time.Now(), make(chan error, 1)
 	a.waits++
-	r.waiting = append(r.waiting, w)
+	at, _ := slices.BinarySearchFunc(part.waiting, w, (*waiter).compare)
+	part.waiting = slices.Insert(part.waiting, at, w)
 	if !r.looking {
 		r.makeRoom()
 	}
@@ -112,9 +121,17 @@ func (r *room) take(ctx context.Context, a *arrival, n int) error {
 	case <-ctx.Done():
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		r.stopWaiting(w)
+		part.stopWaiting(w)
 		return ctx.Err() // what was granted meanwhile is given back with the rest
 	}
+}
+
+// partFor is the part of the room that a request gets more of. A little one gets there once what it ever may.
+func (r *room) partFor(a *arrival) *share {
+	if a.isFirst() {
+		return &r.little
+	}
+	return &r.main
 }
 
 // lookOut makes room again and again while somebody waits, since others grow old.
@@ -125,128 +142,157 @@ func (r *room) lookOut() {
 	r.makeRoom()
 }
 
+// isFirst tells whether what it takes next is a little request's first room.
+func (a *arrival) isFirst() bool { return a.little && a.slot == 0 && a.held == 0 }
+
 func (w *waiter) limit() int {
 	switch small := w.a.held+w.n <= smallBytes; {
-	case small && w.a.proven:
+	case w.a.isFirst() && w.a.proven:
+		return roomForLittle
+	case w.a.isFirst():
+		return roomForNew
+	case small && w.a.whole:
 		return roomForAll
 	case small:
-		return roomForOthers
+		return roomForSmall
 	}
 	return roomForLarge
 }
 
-func (r *room) fits(w *waiter) bool { return w.n == 0 || r.used+w.n <= w.limit() }
+func (p *share) fits(w *waiter) bool { return p.used+w.n <= w.limit() }
 
-func (r *room) grant(w *waiter) {
-	r.used += w.n
-	w.a.held += w.n
-}
-
-func (r *room) stopWaiting(w *waiter) {
-	for i, other := range r.waiting {
-		if other == w {
-			r.waiting = slices.Delete(r.waiting, i, i+1)
-			w.a.waits--
-			w.a.waited += time.Since(w.since)
-			return
-		}
+func (r *room) grant(p *share, w *waiter) {
+	if r.arriving == nil {
+		r.arriving = make(map[*arrival]struct{})
+	}
+	r.arriving[w.a] = struct{}{}
+	p.used += w.n
+	if w.a.isFirst() {
+		w.a.slot += w.n
+	} else {
+		w.a.held += w.n
 	}
 }
 
-// first is who gets room next.
-func (r *room) first() *waiter {
-	var best *waiter
-	for _, w := range r.waiting {
-		if best == nil || w.before(best) {
-			best = w
-		}
+func (p *share) stopWaiting(w *waiter) {
+	if i := slices.Index(p.waiting, w); i >= 0 {
+		p.waiting = slices.Delete(p.waiting, i, i+1)
+		w.a.waits--
+		w.a.waited += time.Since(w.since)
 	}
-	return best
 }
 
-// before tells who goes first: a proven connection, then whoever wants little, then who has begun first.
-func (w *waiter) before(o *waiter) bool {
+// compare orders those that wait: proven connections, then whoever wants little, then who has begun first. Of little requests
+// the last comes first: where many bring nothing, who has just come is the likeliest to bring something, and need not stand
+// behind all of them.
+func (w *waiter) compare(o *waiter) int {
+	before := func(yes bool) int {
+		if yes {
+			return -1
+		}
+		return 1
+	}
 	if w.a.proven != o.a.proven {
-		return w.a.proven
+		return before(w.a.proven)
+	}
+	if w.a.isFirst() && o.a.isFirst() {
+		return o.a.begun.Compare(w.a.begun)
 	}
 	if little := w.n <= littleBytes; little != (o.n <= littleBytes) {
-		return little
+		return before(little)
 	}
-	return w.a.begun.Before(o.a.begun)
+	return w.a.begun.Compare(o.a.begun)
 }
 
 // serve gives those that wait what has become free.
-func (r *room) serve() {
-	for len(r.waiting) > 0 {
-		w := r.first()
-		if !r.fits(w) {
+func (r *room) serve(p *share) {
+	for len(p.waiting) > 0 {
+		w := p.waiting[0]
+		if !p.fits(w) {
 			return
 		}
-		r.stopWaiting(w)
-		r.grant(w)
+		p.stopWaiting(w)
+		r.grant(p, w)
 		w.done <- nil
 	}
 }
 
-// makeRoom gives up the slowest requests: as many as the first that waits needs, and all that are very slow while others wait.
+// makeRoom gives up requests in both parts of the room, and does so again in a while.
 func (r *room) makeRoom() {
-	if len(r.waiting) == 0 {
+	if len(r.main.waiting)+len(r.little.waiting) == 0 {
 		return
 	}
 	r.looking = true
 	time.AfterFunc(lookEvery, r.lookOut)
-	now, w := time.Now(), r.first()
+	now := time.Now()
+	r.makeRoomIn(&r.main, now, func(a *arrival) int { return a.held })
+	r.makeRoomIn(&r.little, now, func(a *arrival) int { return a.slot })
+}
+
+// makeRoomIn gives up the slowest requests of a part: as many as the first that waits needs, and all that are very slow while
+// others wait.
+func (r *room) makeRoomIn(p *share, now time.Time, held func(*arrival) int) {
+	if len(p.waiting) == 0 {
+		return
+	}
+	w := p.waiting[0]
 	age, wanted := slowForOthers, 0
 	if w.a.proven {
 		age = slowForProven
 	}
-	for _, other := range r.waiting {
+	for _, other := range p.waiting {
 		wanted = min(wanted+other.n, w.limit())
 	}
-	for {
-		slowest, rate := r.slowest(now, age)
-		free := w.limit() - (r.used - r.leaving)
-		if slowest == nil || free >= wanted || free >= w.n && rate > verySlow {
+	for _, slow := range r.slow(now, age, held) {
+		free := w.limit() - (p.used - p.leaving)
+		if w.a.evicted || free >= wanted || free >= w.n && slow.rate > verySlow {
 			return
 		}
-		r.giveUp(slowest)
+		r.giveUp(slow.arrival)
 	}
 }
 
 func (r *room) giveUp(a *arrival) {
 	a.evicted = true
-	r.leaving += a.held
+	r.main.leaving += a.held
+	r.little.leaving += a.slot
 	r.evicted.Add(1)
-	for _, own := range r.waiting {
-		if own.a == a {
-			r.stopWaiting(own)
-			own.done <- errEvicted
-			break
-		}
+	p := r.partFor(a)
+	if i := slices.IndexFunc(p.waiting, func(w *waiter) bool { return w.a == a }); i >= 0 {
+		own := p.waiting[i]
+		p.stopWaiting(own)
+		own.done <- errEvicted
 	}
 	a.evict()
 }
 
-// slowest is the request of a certain age that has brought the fewest bytes a second, not counting the time in which we made it
-// wait; nil when there is none.
-func (r *room) slowest(now time.Time, age time.Duration) (slowest *arrival, least float64) {
+// slowArrival is a request that may have to go.
+type slowArrival struct {
+	*arrival
+	rate float64 // bytes a second, not counting the time in which we made it wait
+}
+
+// slow are the requests of a certain age that hold room, the slowest first.
+func (r *room) slow(now time.Time, age time.Duration, held func(*arrival) int) []slowArrival {
+	var all []slowArrival
 	for a := range r.arriving {
-		if a.evicted || a.held == 0 {
+		if a.evicted || held(a) == 0 {
 			continue
 		}
-		all := now.Sub(a.begun)
-		reading := all - a.waited
+		since := now.Sub(a.begun)
+		reading := since - a.waited
 		switch {
-		case a.waits > 0 && all < waitsTooLong, a.waits == 0 && reading < age:
+		case a.waits > 0 && a.slot > 0 && since > age: // it has outgrown the room for little ones, and is in their way
+			reading = since
+		case a.waits > 0 && since < waitsTooLong, a.waits == 0 && reading < age:
 			continue // it is we who are slow, or it is young
 		case a.waits > 0:
-			reading = all
+			reading = since
 		}
-		if rate := float64(a.received.Load()) / reading.Seconds(); slowest == nil || rate < least {
-			slowest, least = a, rate
-		}
+		all = append(all, slowArrival{a, float64(a.received.Load()) / reading.Seconds()})
 	}
-	return slowest, least
+	slices.SortFunc(all, func(a, b slowArrival) int { return cmp.Compare(a.rate, b.rate) })
+	return all
 }
 
 // give returns n bytes.
@@ -261,14 +307,46 @@ func (r *room) leave(a *arrival) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.arriving, a)
-	r.release(a, a.held)
+	r.release(a, a.held+a.slot)
 }
 
+// release returns the room for little ones first.
 func (r *room) release(a *arrival, n int) {
-	r.used -= n
-	a.held -= n
+	slot := min(n, a.slot)
+	a.slot -= slot
+	r.little.used -= slot
+	a.held -= n - slot
+	r.main.used -= n - slot
 	if a.evicted {
-		r.leaving -= n
+		r.little.leaving -= slot
+		r.main.leaving -= n - slot
 	}
-	r.serve()
+	r.serve(&r.little)
+	r.serve(&r.main)
+}
+
+// buffer returns an empty one for n bytes, for which there must be room.
+func (r *room) buffer(n int) []byte {
+	if n == littleBytes {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if last := len(r.spare) - 1; last >= 0 {
+			b := r.spare[last]
+			r.spare = r.spare[:last]
+			return b
+		}
+	}
+	return make([]byte, 0, n)
+}
+
+// keep takes a buffer back.
+func (r *room) keep(b []byte) {
+	if cap(b) != littleBytes {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.spare) < maxSpare {
+		r.spare = append(r.spare, b[:0])
+	}
 }
