@@ -140,7 +140,7 @@ func finishImport(ctx context.Context, db *store.Store, run *store.Run, file *tr
 		return err
 	}
 	run.Account.Traces, run.Account.Processes = int64(len(traces)), int64(len(processes))
-	if n := len(file.problems); n > 0 {
+	if n := countProblems(file.problems); n > 0 {
 		run.Account.Dropped = map[string]int64{"damaged": int64(n)}
 	}
 	run.End = time.Now()

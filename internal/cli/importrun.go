@@ -41,7 +41,7 @@ func (i *importing) begin(ctx context.Context, run store.Run, processes []store.
 		run.Name = i.name
 	}
 	i.told = run.Kind != "import" || !run.End.IsZero()
-	i.run, i.skip, i.spans, i.before = &run, false, 0, len(i.file.problems)
+	i.run, i.skip, i.spans, i.before = &run, false, 0, countProblems(i.file.problems)
 	before, err := i.db.FindRun(ctx, run.ID)
 	switch {
 	case errors.Is(err, store.ErrNotFound) || err == nil && before.ID != run.ID:
@@ -74,7 +74,7 @@ func (i *importing) end(ctx context.Context) error {
 		return nil
 	}
 	run := i.run
-	damaged := len(i.file.problems) - i.before
+	damaged := countProblems(i.file.problems) - i.before
 	if i.told {
 		run.Account.Spans = i.spans
 		if damaged > 0 {

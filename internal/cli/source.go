@@ -383,7 +383,7 @@ func (a *app) warn(path string, problems []fileProblem) error {
 	const most = 10
 	for i, p := range problems {
 		if i == most {
-			fmt.Fprintf(a.Stderr, "forkspan: read %s: %d more\n", path, len(problems)-most)
+			fmt.Fprintf(a.Stderr, "forkspan: read %s: %d more\n", path, countProblems(problems)-most)
 			break
 		}
 		fmt.Fprintf(a.Stderr, "forkspan: read %s: %s\n", path, redact.String(timeline.Clean(p.String())))
