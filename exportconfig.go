@@ -161,7 +161,7 @@ func (r *reader) headers(s *settings, protocol string) map[string]string {
 	if s.headers != nil {
 		for _, k := range slices.Sorted(maps.Keys(s.headers)) {
 			key := strings.ToLower(k)
-			if err := checkHeader(key, s.headers[k], protocol); err != nil {
+			if err := endpoint.CheckHeader(key, s.headers[k], protocol); err != nil {
 				r.bad("WithHeaders", maskHeader(k+"="), "the other headers", err)
 				continue
 			}
@@ -184,7 +184,7 @@ func (r *reader) headers(s *settings, protocol string) map[string]string {
 		case err != nil:
 			err = errors.New("invalid URL escape in header's value")
 		default:
-			err = checkHeader(key, decoded, protocol)
+			err = endpoint.CheckHeader(key, decoded, protocol)
 		}
 		if err != nil {
 			r.bad(name, maskHeader(part), "the other headers", err)
@@ -193,45 +193,6 @@ func (r *reader) headers(s *settings, protocol string) map[string]string {
 		h[key] = decoded
 	}
 	return h
-}
-
-// checkHeader says why a header cannot be sent: with one that cannot, every export fails. gRPC allows less in names and
-// values than HTTP does, but any bytes where the name ends in -bin ("gRPC over HTTP2", "Custom-Metadata"), and none of the
-// headers that belong to a single connection.
-func checkHeader(key, value, protocol string) error {
-	if !isToken(key) {
-		return errors.New("invalid header name")
-	}
-	if protocol != endpoint.GRPC {
-		if strings.IndexFunc(value, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }) >= 0 {
-			return errors.New("control character in header's value")
-		}
-		return nil
-	}
-	switch key {
-	case "connection", "content-length", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade":
-		return errors.New("a header that gRPC does not have")
-	}
-	if strings.ContainsAny(key, "!#$%&'*+^`|~") {
-		return errors.New("invalid gRPC header name")
-	}
-	if strings.HasSuffix(key, "-bin") {
-		return nil
-	}
-	if strings.IndexFunc(value, func(c rune) bool { return c < ' ' || c > '~' }) >= 0 {
-		return errors.New("character in header's value that gRPC cannot send")
-	}
-	return nil
-}
-
-// isToken reports whether s is a token in the sense of RFC 9110, section 5.6.2.
-func isToken(s string) bool {
-	for _, c := range []byte(s) {
-		if c <= ' ' || c >= 0x7f || strings.IndexByte("\"(),/:;<=>?@[\\]{}", c) >= 0 {
-			return false
-		}
-	}
-	return s != ""
 }
 
 func (r *reader) gzip(s *settings) bool {

@@ -71,9 +71,10 @@ func withHint(err error, format string, args ...any) error {
 
 // The exit statuses of forkspan's own errors; a command under `run` brings its own.
 const (
-	statusError      = 1
-	statusUsage      = 2
-	statusBrokenPipe = 141 // that of a program that died of SIGPIPE
+	statusError       = 1
+	statusUsage       = 2
+	statusInterrupted = 130 // that of a program that died of SIGINT
+	statusBrokenPipe  = 141 // that of a program that died of SIGPIPE
 )
 
 // Main runs forkspan with args (without the program's name) and returns its exit status.

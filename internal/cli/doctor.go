@@ -87,9 +87,6 @@ func (a *app) doctor(ctx context.Context, f doctorFlags) error {
 	return nil
 }
 
-// statusInterrupted is that of a program that was ended by SIGINT.
-const statusInterrupted = 130
-
 type jsonReport struct {
 	Version  int              `json:"version"`
 	Problems int              `json:"problems"`

@@ -89,8 +89,7 @@ func (a *app) exportRuns(ctx context.Context, f exportFlags, refs []string) erro
 	e.progress.done()
 	if err != nil {
 		if ctx.Err() != nil {
-			const interrupted = 130 // that of a program that died of SIGINT
-			return &exitError{status: interrupted, err: errors.New("export: interrupted; no file was written")}
+			return &exitError{status: statusInterrupted, err: errors.New("export: interrupted; no file was written")}
 		}
 		return fmt.Errorf("export: %w", err)
 	}

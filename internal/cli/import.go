@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -69,7 +71,9 @@ func (a *app) importFiles(ctx context.Context, paths []string, name string) erro
 		}
 		if err := take(ctx, db, path, name); err != nil {
 			failed = true
-			a.report(err)
+			if a.report(err) == statusInterrupted {
+				return &exitError{status: statusInterrupted}
+			}
 		}
 	}
 	if err := db.EnforceCaps(ctx); err != nil {
@@ -87,6 +91,17 @@ func (a *app) importFile(ctx context.Context, db *store.Store, path, name string
 		return fmt.Errorf("import %s: %w", path, err)
 	}
 	defer f.close()
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err = a.importOpened(ctx, db, f, path, name)
+	if ctx.Err() != nil {
+		return &exitError{status: statusInterrupted, err: fmt.Errorf("import %s: interrupted; the run is not kept", path)}
+	}
+	return err
+}
+
+// importOpened imports a file. The run that an error breaks off is removed again.
+func (a *app) importOpened(ctx context.Context, db *store.Store, f *importedFile, path, name string) error {
 	i := importing{app: a, db: db, path: path, name: name}
 	progress := a.newProgress("importing "+path, f.size)
 	spans := int64(0)
@@ -98,8 +113,8 @@ func (a *app) importFile(ctx context.Context, db *store.Store, path, name string
 		}
 		spans += int64(sum.Spans)
 		progress.show(f.read, spans)
-		if i.skip {
-			return ctx.Err()
+		if err := ctx.Err(); err != nil || i.skip {
+			return err
 		}
 		i.spans += int64(sum.Spans)
 		return db.Append(ctx, i.run.ID, body, sum)
@@ -110,7 +125,7 @@ func (a *app) importFile(ctx context.Context, db *store.Store, path, name string
 		}
 		return i.begin(ctx, h.Run, h.Processes)
 	}
-	err = i.file.Read(f)
+	err := i.file.Read(f)
 	progress.done()
 	if err == nil && i.file.Requests == 0 {
 		err = noSpans("import", path)
@@ -140,7 +155,7 @@ func finishImport(ctx context.Context, db *store.Store, run *store.Run, file *sp
 		return err
 	}
 	run.Account.Traces, run.Account.Processes = int64(len(traces)), int64(len(processes))
-	if n := len(file.Problems); n > 0 {
+	if n := spanfile.CountProblems(file.Problems); n > 0 {
 		run.Account.Dropped = map[string]int64{"damaged": int64(n)}
 	}
 	run.End = time.Now()
@@ -153,7 +168,7 @@ type importedFile struct {
 	id        string
 	size      int64
 	read      int64 // bytes
-	temporary bool
+	temporary bool  // to be removed at the end
 }
 
 func (f *importedFile) Read(p []byte) (int, error) {
@@ -174,8 +189,8 @@ func (a *app) openImport(path string) (*importedFile, error) {
 	f := &importedFile{}
 	var err error
 	if path == "-" {
-		f.temporary = true
 		if f.File, err = os.CreateTemp("", "forkspan-import-"); err == nil {
+			f.temporary = os.Remove(f.File.Name()) != nil // where an open file can be removed, none is left whatever happens
 			_, err = io.Copy(f.File, a.Stdin)
 		}
 	} else {

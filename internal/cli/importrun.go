@@ -42,7 +42,7 @@ func (i *importing) begin(ctx context.Context, run store.Run, processes []store.
 		run.Name = i.name
 	}
 	i.told = run.Kind != "import" || !run.End.IsZero()
-	i.run, i.skip, i.spans, i.before = &run, false, 0, len(i.file.Problems)
+	i.run, i.skip, i.spans, i.before = &run, false, 0, spanfile.CountProblems(i.file.Problems)
 	before, err := i.db.FindRun(ctx, run.ID)
 	switch {
 	case errors.Is(err, store.ErrNotFound) || err == nil && before.ID != run.ID:
@@ -75,7 +75,7 @@ func (i *importing) end(ctx context.Context) error {
 		return nil
 	}
 	run := i.run
-	damaged := len(i.file.Problems) - i.before
+	damaged := spanfile.CountProblems(i.file.Problems) - i.before
 	if i.told {
 		run.Account.Spans = i.spans
 		if damaged > 0 {

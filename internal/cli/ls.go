@@ -235,8 +235,14 @@ func runsTable(runs []listedRun, now time.Time) *table {
 			requests = timeline.FormatCount(int64(r.requests))
 		}
 		end := outcome(r.Run)
-		if r.Kind == "import" {
+		switch {
+		case r.Kind != "import":
+		case !r.End.IsZero():
 			end = "imported"
+		case stillWriting(r.Run):
+			end = "running"
+		default:
+			end = "cut off" // importing the file again completes it
 		}
 		duration := timeline.FormatDuration(r.duration)
 		if r.duration == 0 {

@@ -393,7 +393,7 @@ func (a *app) warn(path string, problems []spanfile.Problem) error {
 	const most = 10
 	for i, p := range problems {
 		if i == most {
-			fmt.Fprintf(a.Stderr, "forkspan: read %s: %d more\n", path, len(problems)-most)
+			fmt.Fprintf(a.Stderr, "forkspan: read %s: %d more\n", path, spanfile.CountProblems(problems)-most)
 			break
 		}
 		fmt.Fprintf(a.Stderr, "forkspan: read %s: %s\n", path, redact.String(timeline.Clean(p.String())))

@@ -12,14 +12,15 @@ import (
 
 // examineContext looks at what decides whether a span is recorded, and whose child it is.
 func (d *examination) examineContext() {
-	parentBased := d.examineSampler()
+	parent := d.parent()
+	parentBased := d.examineSampler(parent.context.IsSampled())
 	d.examinePropagators()
-	d.examineParent(parentBased)
+	d.examineParent(parent, parentBased)
 	d.examineResource()
 }
 
-// examineSampler tells whether a parent's flag decides.
-func (d *examination) examineSampler() (parentBased bool) {
+// examineSampler tells whether a parent's flag decides; parentSampled is the flag of the environment's.
+func (d *examination) examineSampler(parentSampled bool) (parentBased bool) {
 	_, value := d.env.first("OTEL_TRACES_SAMPLER")
 	argVariable, arg := d.env.first("OTEL_TRACES_SAMPLER_ARG")
 	if value == "" {
@@ -36,10 +37,9 @@ func (d *examination) examineSampler() (parentBased bool) {
 	case "always_on":
 		d.add(Context, "sampler", OK, "every trace is sampled", "")
 	case "always_off":
-		d.add(Context, "sampler-off", Problem, "OTEL_TRACES_SAMPLER="+shown(value)+": no trace that begins here is sampled",
-			"OTEL_TRACES_SAMPLER=parentbased_always_on, or unset it")
+		d.samplerOff("OTEL_TRACES_SAMPLER="+shown(value), parentBased && parentSampled, "OTEL_TRACES_SAMPLER=parentbased_always_on, or unset it")
 	case "traceidratio":
-		d.examineRatio(argVariable, arg)
+		d.examineRatio(argVariable, arg, parentBased && parentSampled)
 	default:
 		d.add(Context, "sampler-unknown", Problem, fmt.Sprintf("OTEL_TRACES_SAMPLER=%s is a sampler that not every SDK knows; "+
 			"forkspan's library takes parentbased_always_on", shown(value)), "OTEL_TRACES_SAMPLER=parentbased_always_on")
@@ -48,7 +48,16 @@ func (d *examination) examineSampler() (parentBased bool) {
 	return parentBased
 }
 
-func (d *examination) examineRatio(variable, arg string) {
+// samplerOff says that a setting samples nothing, but for what is below the environment's parent where that decides.
+func (d *examination) samplerOff(setting string, parentDecides bool, hint string) {
+	status, rest := Problem, ""
+	if parentDecides {
+		status, rest = Warning, "; what is below the environment's parent is"
+	}
+	d.add(Context, "sampler-off", status, setting+": no trace that begins here is sampled"+rest, hint)
+}
+
+func (d *examination) examineRatio(variable, arg string, parentDecides bool) {
 	if arg == "" {
 		d.add(Context, "sampler", OK, "every trace is sampled: OTEL_TRACES_SAMPLER_ARG is not set, and is 1.0 then", "")
 		return
@@ -60,7 +69,7 @@ func (d *examination) examineRatio(variable, arg string) {
 		d.add(Context, "sampler-argument-malformed", Problem, fmt.Sprintf("%s=%q is not a number from 0 to 1: SDKs take 1.0, or fail",
 			variable, shown(arg)), variable+"=0.1 samples one trace in ten")
 	case ratio == 0:
-		d.add(Context, "sampler-off", Problem, variable+"="+arg+": no trace that begins here is sampled", variable+"=1.0")
+		d.samplerOff(variable+"="+arg, parentDecides, variable+"=1.0")
 	case ratio < 1:
 		d.add(Context, "sampler", Info, fmt.Sprintf("one trace in %.4g is sampled", 1/ratio), "")
 	}
@@ -91,22 +100,36 @@ func (d *examination) examinePropagators() {
 	}
 }
 
-// examineParent looks at the span that the environment names.
-func (d *examination) examineParent(parentBased bool) {
-	variable := "traceparent"
-	value, ok := d.env.lookup(variable)
+// parent is the span that the environment names.
+type parent struct {
+	variable, value string // empty for none
+	two             bool   // the other spelling has another value
+	context         trace.SpanContext
+}
+
+func (d *examination) parent() (p parent) {
+	lower, ok := d.env.lookup("traceparent")
 	upper, both := d.env.lookup("TRACEPARENT")
+	p.variable, p.value = "traceparent", lower
 	if !ok {
-		variable, value, ok = "TRACEPARENT", upper, both
-	} else if both && upper != value {
+		p.variable, p.value = "TRACEPARENT", upper
+	}
+	p.two = ok && both && upper != lower
+	carrier := propagation.MapCarrier{"traceparent": p.value}
+	p.context = trace.SpanContextFromContext(propagation.TraceContext{}.Extract(context.Background(), carrier))
+	return p
+}
+
+// examineParent looks at the span that the environment names.
+func (d *examination) examineParent(p parent, parentBased bool) {
+	if p.two {
 		d.add(Context, "parent-two", Warning, "traceparent and TRACEPARENT differ: some programs read one, some the other", "unset one of them")
 	}
-	if !ok || value == "" {
+	if p.value == "" {
 		return
 	}
-	carrier := propagation.MapCarrier{"traceparent": value}
-	parent := trace.SpanContextFromContext(propagation.TraceContext{}.Extract(context.Background(), carrier))
-	d.setting("parent", shown(value), variable)
+	parent, variable := p.context, p.variable
+	d.setting("parent", shown(p.value), variable)
 	switch {
 	case !parent.IsValid():
 		d.add(Context, "parent-malformed", Problem, variable+" is no trace context: a new trace is begun", "unset "+variable)

@@ -61,12 +61,14 @@ func (d *examination) checkSwitches() {
 		return
 	}
 	d.setting("exporter", shown(value), "OTEL_TRACES_EXPORTER")
-	var otlp, console bool
+	var otlp, python, console bool
 	var unknown []string
 	for name := range strings.SplitSeq(strings.ToLower(value), ",") {
 		switch name = strings.TrimSpace(name); name {
-		case "otlp", "otlp_proto_grpc", "otlp_proto_http":
+		case "otlp":
 			otlp = true
+		case "otlp_proto_grpc", "otlp_proto_http":
+			python = true
 		case "console", "logging":
 			console = true
 		case "none", "":
@@ -79,6 +81,9 @@ func (d *examination) checkSwitches() {
 	case len(unknown) > 0:
 		d.add(Export, "exporter-unknown", Problem, "OTEL_TRACES_EXPORTER names an exporter that is none of otlp, console and none: "+
 			shown(strings.Join(unknown, ", ")), hint)
+	case python:
+		d.add(Export, "exporter-python", Warning, "OTEL_TRACES_EXPORTER="+shown(value)+" is for Python alone: programs with the forkspan "+
+			"library, and most other SDKs, do not know that exporter", hint+"; the protocol is OTEL_EXPORTER_OTLP_TRACES_PROTOCOL's matter")
 	case otlp:
 	case console:
 		d.add(Export, "exporter-console", Problem, "OTEL_TRACES_EXPORTER="+shown(value)+": spans are printed, and sent nowhere", hint)
@@ -87,11 +92,26 @@ func (d *examination) checkSwitches() {
 	}
 }
 
+// names tells whether a list has a name, in any letter case.
+func names(list, name string) bool {
+	for item := range strings.SplitSeq(list, ",") {
+		if strings.EqualFold(strings.TrimSpace(item), name) {
+			return true
+		}
+	}
+	return false
+}
+
 // resolveEndpoint finds out where traces go.
 func (d *examination) resolveEndpoint(t *target) bool {
 	variable, value := d.env.otlp("ENDPOINT")
 	if d.Endpoint != "" {
 		variable, value = "--endpoint", d.Endpoint
+	}
+	if _, exporters := d.env.first("OTEL_TRACES_EXPORTER"); value == "" && names(exporters, "otlp") {
+		d.setting("endpoint", "localhost", fromDefault+" of OTEL_TRACES_EXPORTER")
+		t.variable, t.where, t.general = "OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.Endpoint{Host: "localhost", Bare: true}, true
+		return true
 	}
 	if value == "" {
 		d.setting("endpoint", "none", fromDefault)
@@ -176,25 +196,20 @@ func (d *examination) resolveHeaders(t *target) {
 		key, value, ok := strings.Cut(item, "=")
 		key = strings.ToLower(strings.TrimSpace(key))
 		decoded, err := url.PathUnescape(strings.TrimSpace(value))
-		if !ok || err != nil || !isToken(key) || strings.ContainsFunc(decoded, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		if !ok || err != nil || endpoint.CheckHeader(key, decoded, t.protocol) != nil {
 			bad++
 			continue
 		}
 		t.headers[key] = decoded
 	}
 	if bad > 0 {
-		d.add(Export, "headers-malformed", Problem, fmt.Sprintf("%s: %d of its members cannot be read", variable, bad),
+		d.add(Export, "headers-malformed", Problem, fmt.Sprintf("%s: %d of its members cannot be read, or sent", variable, bad),
 			variable+"='name=value,name=value', with %20 for a blank; not name: value")
 	}
 	if list != "" {
 		names := slices.Sorted(maps.Keys(t.headers))
 		d.setting("headers", strings.TrimSpace(strings.Join(names, ", ")+" (values not shown)"), variable)
 	}
-}
-
-// isToken tells whether s may be the name of a header (RFC 9110, section 5.6.2).
-func isToken(s string) bool {
-	return s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-.^_`|~") == ""
 }
 
 // resolveTLS decides about TLS and loads certificates.
@@ -217,7 +232,11 @@ func (d *examination) resolveTLS(t *target) bool {
 	default:
 		d.add(Export, "insecure-malformed", Problem, fmt.Sprintf("%s=%q is neither true nor false", variable, shown(value)), "")
 	}
-	usable := true
+	// Without TLS nobody needs the files. Exporters that look at them all the same fail.
+	usable, failed := true, Problem
+	if !t.where.Secure {
+		failed = Warning
+	}
 	caVariable, ca := d.env.otlp("CERTIFICATE")
 	if ca != "" {
 		d.setting("certificate", shown(ca), caVariable)
@@ -227,8 +246,8 @@ func (d *examination) resolveTLS(t *target) bool {
 			err = fmt.Errorf("no PEM certificate in it")
 		}
 		if err != nil {
-			usable = false
-			d.add(Export, "certificate-unreadable", Problem, fmt.Sprintf("%s=%s: %v", caVariable, shown(ca), err), "")
+			usable = !t.where.Secure
+			d.add(Export, "certificate-unreadable", failed, fmt.Sprintf("%s=%s: %v", caVariable, shown(ca), err), "")
 		}
 	}
 	certVariable, cert := d.env.otlp("CLIENT_CERTIFICATE")
@@ -238,16 +257,17 @@ func (d *examination) resolveTLS(t *target) bool {
 		d.setting("client certificate", shown(cert), certVariable)
 		pair, err := tls.LoadX509KeyPair(cert, key)
 		if err != nil {
-			d.add(Export, "client-certificate-unreadable", Problem, fmt.Sprintf("%s and %s: %v", certVariable, keyVariable, err), "")
-			return false
+			d.add(Export, "client-certificate-unreadable", failed, fmt.Sprintf("%s and %s: %v", certVariable, keyVariable, err), "")
+			usable = usable && !t.where.Secure
+			break
 		}
 		t.tls.Certificates = []tls.Certificate{pair}
 	case cert != "":
-		d.add(Export, "client-certificate-alone", Problem, certVariable+" without OTEL_EXPORTER_OTLP_CLIENT_KEY", "set both")
-		usable = false
+		d.add(Export, "client-certificate-alone", failed, certVariable+" without OTEL_EXPORTER_OTLP_CLIENT_KEY", "set both")
+		usable = usable && !t.where.Secure
 	case key != "":
-		d.add(Export, "client-certificate-alone", Problem, keyVariable+" without OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "set both")
-		usable = false
+		d.add(Export, "client-certificate-alone", failed, keyVariable+" without OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "set both")
+		usable = usable && !t.where.Secure
 	}
 	if ca != "" && t.variable != "" && !t.where.Secure {
 		d.add(Export, "certificate-unused", Warning, caVariable+" is set, but the endpoint is not https://: no TLS is used",

@@ -195,6 +195,8 @@ func TestSecretName(t *testing.T) {
 		"OPENAI_API_KEY": true, "userPassword": true, "jwt": true, "GITHUB_PAT": true, "private_key": true, "_authToken": true,
 		"gen_ai.usage.input_tokens": false, "gen_ai.latency.time_to_first_token": false, "gen_ai.token.type": false, "session.id": false,
 		"llm.token_count.prompt": false, "db.statement": false, "key": false, "messaging.kafka.message.key": false, "code.filepath": false,
+		"total_token": false, "max_token": false, "completion_token": false, "num_token": false, "cached_token": false, "reasoningToken": false,
+		"api_token": true, "max_api_token": true, "text_token_secret": true, "csrf_token": true,
 		"password_file": false, "token_url": false, "gen_ai.latency.time_per_output_token": false, "http.route": false, "": false,
 	} {
 		if got := SecretName(name); got != want {

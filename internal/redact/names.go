@@ -88,7 +88,8 @@ var (
 	passKinds = set("forward", "backward", "first", "second", "third", "by", "multi", "single", "one", "two", "next", "last", "per",
 		"compiler", "fusion", "optimization", "graph", "model", "full", "test", "tests", "must", "render", "each", "final")
 	// tokenKinds are the words before "token" that make it a piece of text; tokensKinds those before "tokens" that make it secrets.
-	tokenKinds = set("first", "last", "next", "per", "output", "input", "prompt", "eos", "bos", "pad", "unk", "sep", "mask", "cls",
+	tokenKinds = set("total", "completion", "max", "min", "num", "cached", "reasoning", "thinking", "accepted", "rejected", "bonus",
+		"speculative", "text", "vision", "first", "last", "next", "per", "output", "input", "prompt", "eos", "bos", "pad", "unk", "sep", "mask", "cls",
 		"stop", "special", "image", "audio", "video", "eot", "eom", "think", "placeholder", "decode", "prefill", "generated", "new",
 		"each", "every", "draft", "begin", "end", "start", "added", "single")
 	tokensKinds = set("auth", "access", "api", "refresh", "bearer", "session", "secret")

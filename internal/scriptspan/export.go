@@ -51,12 +51,16 @@ func (s *Span) Variables() []Variable {
 	return variables
 }
 
+// quoted is a text within single quotes. Backslashes stand outside them: within, they are nothing special to a POSIX shell, but
+// to fish, which would run what follows one at the end.
+var quoted = strings.NewReplacer("'", `'\''`, `\`, `'\\'`)
+
 // Shell returns lines that a POSIX shell evaluates to have the variables.
 func Shell(variables []Variable) string {
 	var b strings.Builder
 	for _, v := range variables {
 		if v.Set {
-			b.WriteString("export " + v.Name + "='" + strings.ReplaceAll(v.Value, "'", `'\''`) + "'\n")
+			b.WriteString("export " + v.Name + "='" + quoted.Replace(v.Value) + "'\n")
 		} else {
 			b.WriteString("unset " + v.Name + "\n")
 		}

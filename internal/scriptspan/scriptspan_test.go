@@ -165,6 +165,13 @@ func TestShell(t *testing.T) {
 	}
 }
 
+// In fish a backslash at the end of a quoted text would make commands of the next line's.
+func TestShellKeepsBackslashesOutOfQuotes(t *testing.T) {
+	if got, want := Shell([]Variable{{Name: "A", Value: `a\b\`, Set: true}}), `export A='a'\\'b'\\''`+"\n"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
 func TestCurrentDropsWhatIsNoContext(t *testing.T) {
 	environ := map[string]string{"TRACEPARENT": "x\nPATH=/evil", "tracestate": "a=1", "FORKSPAN_SPAN": ""}
 	got := Current(func(name string) (string, bool) { v, ok := environ[name]; return v, ok })

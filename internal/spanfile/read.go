@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -24,9 +23,22 @@ const longestRequest = 1 << 30
 type Problem struct {
 	Where string // "line 3", "request 2"
 	Why   string
+	More  int    // that came after it and are not kept; of the last one only
 }
 
 func (p Problem) String() string { return p.Where + ": " + p.Why }
+
+// mostProblems is how many are kept: a large file may be damaged in each line.
+const mostProblems = 100
+
+// CountProblems is how many there were.
+func CountProblems(problems []Problem) int {
+	n := len(problems)
+	if n > 0 {
+		n += problems[n-1].More
+	}
+	return n
+}
 
 // Reader reads export requests from a file of any format: OTLP JSON lines, one JSON document (also an array of requests),
 // one protobuf request, protobuf requests each after its length in four bytes (as the Collector's file exporter writes them),
@@ -50,7 +62,11 @@ func (f *Reader) Read(r io.Reader) error {
 	switch {
 	case len(start) >= 2 && start[0] == 0x1f && start[1] == 0x8b:
 		unzipped, err := gzip.NewReader(in)
-		if err != nil {
+		switch {
+		case errors.Is(err, gzip.ErrHeader) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF):
+			f.problem("file", fmt.Errorf("read gzip: %w", err))
+			return nil
+		case err != nil:
 			return fmt.Errorf("read gzip: %w", err)
 		}
 		in = bufio.NewReaderSize(unpacked{unzipped}, 1<<16)
@@ -130,22 +146,26 @@ func firstByte(in *bufio.Reader) (byte, error) {
 	}
 }
 
-// readJSON takes the text line by line while the first line is a document of its own, and else as one document.
+// readJSON takes the text line by line while the first line is a document of its own, and else as documents one after the other.
 func (f *Reader) readJSON(in *bufio.Reader) error {
 	line, end := readLine(in)
 	if end != nil && !errors.Is(end, io.EOF) {
 		return end
 	}
 	if end == nil && !json.Valid(line) {
-		rest, err := io.ReadAll(io.LimitReader(in, longestRequest))
-		if err != nil {
+		var read bytes.Buffer
+		whole, d := json.RawMessage{}, json.NewDecoder(io.TeeReader(
+			io.LimitReader(io.MultiReader(bytes.NewReader(line), in), longestRequest), &read))
+		err := d.Decode(&whole)
+		if err == nil {
+			return f.readDocuments(whole, json.NewDecoder(io.MultiReader(d.Buffered(), in)))
+		}
+		if damage := (*damageError)(nil); errors.As(err, &damage) {
 			return err
 		}
-		whole := append(slices.Clone(line), rest...)
-		if json.Valid(whole) {
-			return f.document("document", whole)
-		}
-		in, end = bufio.NewReader(bytes.NewReader(rest)), nil
+		// The first line is a damaged one.
+		read.Next(len(line))
+		in, end = bufio.NewReader(io.MultiReader(&read, in)), nil
 	}
 	for n := 1; ; n++ {
 		if len(bytes.TrimSpace(line)) > 0 {
@@ -163,6 +183,28 @@ func (f *Reader) readJSON(in *bufio.Reader) error {
 	}
 }
 
+// readDocuments takes the document first and those of d. After a damaged one nobody knows where the next begins.
+func (f *Reader) readDocuments(first json.RawMessage, d *json.Decoder) error {
+	where := "document"
+	for n := 2; ; n++ {
+		if err := f.document(where, first); err != nil {
+			return err
+		}
+		where = fmt.Sprintf("document %d", n)
+		err := d.Decode(&first)
+		damage := (*damageError)(nil)
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case errors.As(err, &damage):
+			return err
+		case err != nil:
+			f.problem(where, fmt.Errorf("%w; what follows is not read", err))
+			return nil
+		}
+	}
+}
+
 // readLine returns the next line; at the end of the text with io.EOF.
 func readLine(in *bufio.Reader) ([]byte, error) {
 	line, err := in.ReadBytes('\n')
@@ -175,6 +217,7 @@ func readLine(in *bufio.Reader) ([]byte, error) {
 // document takes one JSON request, or an array of them.
 func (f *Reader) document(where string, text []byte) error {
 	text = bytes.TrimSpace(text)
+	text = bytes.TrimPrefix(text, []byte("\ufeff")) // of a file that was appended to another
 	if len(text) > 0 && text[0] == '[' {
 		var list []json.RawMessage
 		if err := json.Unmarshal(text, &list); err != nil {
@@ -269,5 +312,9 @@ func (f *Reader) takeHead(where string, body []byte) error {
 }
 
 func (f *Reader) problem(where string, err error) {
-	f.Problems = append(f.Problems, Problem{where, err.Error()})
+	if n := len(f.Problems); n == mostProblems {
+		f.Problems[n-1].More++
+		return
+	}
+	f.Problems = append(f.Problems, Problem{Where: where, Why: err.Error()})
 }

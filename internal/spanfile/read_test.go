@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -82,6 +83,9 @@ func TestFileFormats(t *testing.T) {
 		{"lines", []byte(a + "\n" + b + "\n"), "a b", ""},
 		{"lines of Windows, the last without an end", []byte("\ufeff" + a + "\r\n\r\n" + b), "a b", ""},
 		{"one document", []byte(strings.ReplaceAll(a, ",", ",\n")), "a", ""},
+		{"documents one after the other", []byte(strings.ReplaceAll(a+"\n"+b+"\n"+a, ",", ",\n")), "a b a", ""},
+		{"a document cut off after another", []byte(strings.ReplaceAll(a+"\n"+b[:len(b)/2], ",", ",\n")), "a", "document 2"},
+		{"files of Windows joined", []byte("\ufeff" + a + "\r\n\ufeff" + b + "\r\n"), "a b", ""},
 		{"an array", []byte("[" + a + ",\n" + b + "]"), "a b", ""},
 		{"an array on a line", []byte("[" + a + "," + b + "]\n"), "a b", ""},
 		{"an array with a stranger", []byte("[" + a + ",7," + b + "]\n"), "a b", "line 1, item 2"},
@@ -97,6 +101,8 @@ func TestFileFormats(t *testing.T) {
 		{"gzip", zipped([]byte(a + "\n" + b)), "a b", ""},
 		{"gzip of protobuf", zipped(pa), "a", ""},
 		{"gzip in members", zipped([]byte(a+"\n"), []byte(b+"\n")), "a b", ""},
+		{"gzip cut off in its header", []byte("\x1f\x8b0"), "", "file"},
+		{"gzip of a method that does not exist", []byte("\x1f\x8b\x01" + a), "", "file"},
 		{"neither", []byte("hello"), "", "file"},
 	}
 	for _, test := range tests {
@@ -113,6 +119,53 @@ func TestFileFormats(t *testing.T) {
 				t.Errorf("problems %v, want them at %q", problems, test.problems)
 			}
 		})
+	}
+}
+
+// lines is a text that begins with a damaged line and goes on with good ones, and counts what is read of it, in bytes.
+type lines struct {
+	rest, line []byte
+	read, most int
+}
+
+func (l *lines) Read(p []byte) (int, error) {
+	if l.read >= l.most {
+		return 0, io.EOF
+	}
+	if len(l.rest) == 0 {
+		l.rest = l.line
+	}
+	n := copy(p, l.rest)
+	l.rest, l.read = l.rest[n:], l.read+n
+	return n, nil
+}
+
+// A damaged first line is no reason to hold a large file in memory.
+func TestDamagedFirstLineOfALargeFile(t *testing.T) {
+	line := []byte(requestJSON("a") + "\n")
+	for _, first := range []string{"{\"resourceSp\n", "{\"resourceSpans\":[\n", "[\n", "{\n"} {
+		text := &lines{rest: []byte(first), line: line, most: 4 << 20}
+		atFirst, requests := 0, 0
+		f := Reader{Request: func([]byte, otlp.Summary) error {
+			if requests++; requests == 1 {
+				atFirst = text.read
+			}
+			return nil
+		}}
+		if err := f.Read(text); err != nil {
+			t.Fatal(err)
+		}
+		if want := text.most / len(line); requests < want-1 || atFirst > 1<<20 {
+			t.Errorf("%q: %d requests, want %d, the first after %d bytes", first, requests, want, atFirst)
+		}
+	}
+}
+
+// Of a file that is damaged all over, not every problem is kept, but counted.
+func TestManyProblems(t *testing.T) {
+	_, problems := readFile(t, []byte(requestJSON("a")+"\n"+strings.Repeat("{\n", 1000)))
+	if len(problems) != mostProblems || CountProblems(problems) != 1000 || CountProblems(problems[:1]) != 1 || CountProblems(nil) != 0 {
+		t.Errorf("%d kept, %d counted", len(problems), CountProblems(problems))
 	}
 }
 
