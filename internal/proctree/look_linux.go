@@ -82,7 +82,7 @@ func (w *Watcher) sample(c clocks) {
 			n.MaxRSS = max(n.MaxRSS, peak)
 		}
 	}
-	w.oom.settle()
+	w.oom.settle(c.wall)
 	interval := max(2*w.sampled, firstSample)
 	w.sampled = min(max(min(interval, sampleEvery), begun.cost()*sampleShare), sampleSeldom)
 	w.sampleAt = time.Now().Add(w.sampled)

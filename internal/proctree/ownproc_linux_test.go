@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 // A proc file system of other processes is not read, and it is said that nothing was watched.
@@ -39,5 +40,32 @@ func TestUnseenMayLive(t *testing.T) {
 		if _, gone := w.find(&node{Process: Process{ID: ID{PID: pid}}}); gone != want {
 			t.Errorf("pid %d is gone: %v", pid, gone)
 		}
+	}
+}
+
+// Who follows a process late knows when it started all the same.
+func TestFollowLate(t *testing.T) {
+	self, err := newProcfs("").stat(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := readClocks().atTick(self.start)
+	for time.Since(began) < 5*tick { // late it is
+	}
+	w := Watch(os.Getpid(), Options{NoEvents: true})
+	defer w.Stop()
+	if root := w.Processes()[0]; root.Started.Before(began.Add(-tick)) || root.Started.After(began.Add(2*tick)) {
+		t.Errorf("it began at %v, and is said to have at %v", began, root.Started)
+	}
+}
+
+// A child that was found by a coarse clock does not start before its parent.
+func TestChildAfterParent(t *testing.T) {
+	var tr tree
+	tr.init(10)
+	now := time.Now()
+	tr.setRoot(ID{PID: 1, Start: 5}, now)
+	if child := tr.fork(tr.root, ID{PID: 2, Start: 5}, now.Add(-tick/2)); !child.Started.Equal(now) {
+		t.Errorf("started %v before its parent", now.Sub(child.Started))
 	}
 }

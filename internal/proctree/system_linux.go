@@ -50,14 +50,14 @@ func (w *Watcher) prepare() {
 	}
 }
 
-// startOf is when a process began, in ticks since boot; 0 when it is gone.
-func (w *Watcher) startOf(pid int) uint64 {
+// startOf is when a process began, in ticks since boot, and when that was at the latest; 0 when it is gone.
+func (w *Watcher) startOf(pid int) (start uint64, latest time.Time) {
 	proc := newProcfs(w.options.proc)
 	s, err := proc.stat(pid)
 	if err != nil {
-		return 0
+		return 0, time.Time{}
 	}
-	return s.start
+	return s.start, readClocks().atTick(s.start + 1)
 }
 
 // wake makes the watching goroutine look at what has changed.
