@@ -13,14 +13,16 @@ import (
 	"forkspan.dev/forkspan/internal/store"
 )
 
+// requestJSON is an OTLP JSON request of one span.
+const requestJSON = `{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"00000000000000000000000000000001",` +
+	`"spanId":"0000000000000001","name":"a","startTimeUnixNano":"1","endTimeUnixNano":"2"}]}]}]}`
+
 // An import that was cut off halfway is begun again, and then has every span once.
 func TestImportGoesOnAfterItWasCutOff(t *testing.T) {
 	ctx := context.Background()
 	dir := t.TempDir()
 	path, db := filepath.Join(dir, "a.jsonl"), filepath.Join(dir, "forkspan.db")
-	const one = `{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"00000000000000000000000000000001",` +
-		`"spanId":"0000000000000001","name":"a","startTimeUnixNano":"1","endTimeUnixNano":"2"}]}]}]}`
-	text := one + "\n" + strings.Replace(one, `"spanId":"0000000000000001"`, `"spanId":"0000000000000002"`, 1)
+	text := requestJSON + "\n" + strings.Replace(requestJSON, `"spanId":"0000000000000001"`, `"spanId":"0000000000000002"`, 1)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +98,7 @@ func TestInterruptedImport(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "a.jsonl")
 	const requests = 20
-	if err := os.WriteFile(path, []byte(strings.Repeat(requestJSON("a")+"\n", requests)), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(strings.Repeat(requestJSON+"\n", requests)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s, err := store.Open(t.Context(), filepath.Join(dir, "db"), store.Options{})

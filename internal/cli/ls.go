@@ -139,14 +139,10 @@ func listRun(ctx context.Context, db *store.Store, run store.Run, budget *int64)
 	if err != nil {
 		return l, err
 	}
-	processes, err := db.Processes(ctx, run.ID)
-	if err != nil {
+	if l.processes, err = countProcesses(ctx, db, run); err != nil {
 		return l, err
 	}
-	l.traces, l.processes = len(traces), len(processes)
-	if run.Account.Coverage != nil {
-		l.processes = int(run.Account.Processes)
-	}
+	l.traces = len(traces)
 	var start, end time.Time
 	for _, t := range traces {
 		l.spans += int64(t.Spans)
@@ -185,6 +181,21 @@ func listRun(ctx context.Context, db *store.Store, run store.Run, budget *int64)
 	t := timeline.Build(src.spans, src.timelineOptions())
 	l.spans, l.requests = int64(t.Spans), t.Requests
 	return l, nil
+}
+
+// countProcesses is how many processes a run has or had: all, where they were watched, else those that sent spans.
+func countProcesses(ctx context.Context, db *store.Store, run store.Run) (int, error) {
+	if c := run.Account.Coverage; c != nil && !c.Unwatched {
+		return int(run.Account.Processes), nil
+	}
+	if run.End.IsZero() { // the account comes with the end
+		tree, err := db.Tree(ctx, run.ID)
+		if n, _ := countTree(tree); err != nil || n > 0 {
+			return n, err
+		}
+	}
+	senders, err := db.Processes(ctx, run.ID)
+	return len(senders), err
 }
 
 // beginningsOfWholes is how many spans of a run the summaries count twice: a forkspan stores that a command has begun and later

@@ -32,9 +32,15 @@ func processSpans(t *testing.T, c *forkspantest.Collector, want int) []forkspant
 // TestForwardProcesses wants each process of a run sent once, with its times, parent, end and arguments.
 func TestForwardProcesses(t *testing.T) {
 	c := forkspantest.NewCollector(t)
-	r := watch(t, "--forward", c.Endpoint(), "--forward-processes", "--drain", "1m", "--", "sh", "-c", kin)
+	// The one that is killed has been seen before.
+	const script = `sh -c 'exit 3'; sh -c 'until forkspan show --processes --json | grep -q "rank-7"; do :; done; kill -9 $$' "rank-$((3+4))" --password hunter2; :`
+	r := watch(t, "--forward", c.Endpoint(), "--forward-processes", "--drain", "1m", "--", "sh", "-c", script)
 	spans := processSpans(t, c, 3)
-	if len(spans) != 2 || len(c.Spans()) != 3 || !strings.Contains(r.stderr, "3 passed on to ") {
+	ids := map[string]bool{}
+	for _, s := range c.Spans() {
+		ids[string(s.GetSpanId())] = true
+	}
+	if len(spans) < 3 || len(c.Spans()) != len(spans)+1 || len(ids) != len(spans)+1 {
 		t.Fatalf("%d spans of processes\n%s\n%s", len(spans), c.Tree(), r.stderr)
 	}
 	command, ok := c.Find("sh")
@@ -44,12 +50,18 @@ func TestForwardProcesses(t *testing.T) {
 	messages := map[string]bool{}
 	for _, s := range spans {
 		messages[s.GetStatus().GetMessage()] = true
+		if !ids[string(s.GetParentSpanId())] {
+			t.Errorf("%s is below nothing", s.GetName())
+		}
+		if m := s.GetStatus().GetMessage(); m != "exited 3" && m != "was ended by SIGKILL" {
+			continue // one of those that look
+		}
 		if string(s.GetParentSpanId()) != string(command.GetSpanId()) || string(s.GetTraceId()) != string(command.GetTraceId()) {
-			t.Errorf("not below the command's: %v", s.Span)
+			t.Errorf("%s is not below the command's", s.GetName())
 		}
 		if s.GetStartTimeUnixNano() < command.GetStartTimeUnixNano()-1e7 || s.GetEndTimeUnixNano() < s.GetStartTimeUnixNano() ||
 			s.GetEndTimeUnixNano() > command.GetEndTimeUnixNano() {
-			t.Errorf("%v lies not within %v", s.Span, command.Span)
+			t.Errorf("%s, %s lies not within the command", s.GetName(), s.GetStatus().GetMessage())
 		}
 		if service, _ := s.ResourceAttribute("service.name"); service != "sh" {
 			t.Errorf("service %v", service)
@@ -90,6 +102,9 @@ func TestForwardProcessesLater(t *testing.T) {
 	c := forkspantest.NewCollector(t)
 	c.AnswerAll(forkspantest.Answer{Status: 503})
 	r := watch(t, "--forward", c.Endpoint(), "--forward-processes", "--drain", "0s", "--", "sh", "-c", kin)
+	if !strings.Contains(r.stderr, ": forkspan forward sends them") {
+		t.Error("it is not said that something waits")
+	}
 	c.AnswerAll(forkspantest.Answer{})
 	for range 2 {
 		r.forkspan("forward")

@@ -190,7 +190,7 @@ func (o *onward) close(ctx context.Context) (all forward.Stats) {
 		f.Drain(ctx)
 		stats := f.Close()
 		if !o.lasting[i] {
-			stats.Dead, stats.Waiting = stats.Dead+stats.Waiting, 0
+			stats.Dead, stats.Waiting, stats.Unended = stats.Dead+stats.Waiting, 0, false
 		}
 		all.Add(stats)
 	}
@@ -233,6 +233,8 @@ func (o *onward) account(sent forward.Stats) (parts []string) {
 			verb, them = "waits", "it"
 		}
 		parts = append(parts, counted(int(sent.Waiting), "span", "spans")+" "+verb+" for "+name+reason+": forkspan forward sends "+them)
+	} else if sent.Unended {
+		parts = append(parts, "what "+name+" gets at the end waits: forkspan forward sends it")
 	}
 	return parts
 }

@@ -360,7 +360,7 @@ func coverageLine(a store.Account) string {
 		return timeline.FormatCount(c.Beyond) + " more processes are not kept: they were too many"
 	case c.Missed > 0:
 		return "processes may be missing: the kernel could not tell of all of them"
-	case !c.Events && c.Step > 0 && unseen >= max(least, 2*a.Processes):
+	case !c.Events && c.Step > 0 && unseen >= max(least, a.Processes/8):
 		return fmt.Sprintf("processes that lived for less than %s may be missing: %s seen, %s started on this machine meanwhile, threads included",
 			elapsed(c.Step), timeline.FormatCount(a.Processes), timeline.FormatCount(c.Forks))
 	}

@@ -49,7 +49,7 @@ func TestProcessSpans(t *testing.T) {
 		}
 		c.Answer(forkspantest.Answer{}, forkspantest.Answer{Status: 503, RetryAfter: time.Hour})
 		f.Finish(true)
-		if got := f.Drain(waiting(t)); got.Sent == 1 || got.Waiting == 0 || got.Sent+got.Waiting != n+int64(btoi(unfinished)) {
+		if got := f.Drain(waiting(t)); !got.Unended || got.Sent == 1 || got.Waiting == 0 || got.Sent+got.Waiting != n+int64(btoi(unfinished)) {
 			t.Errorf("while the backend goes away: %+v", got)
 		}
 		f.Close()
@@ -104,7 +104,7 @@ func TestProcessSpansOfHalf(t *testing.T) {
 	putTree(t, st, 3)
 	f := openTo(t, st, backendOf(t, c, endpoint.GRPC), Options{Settings: Settings{Processes: true}})
 	f.Finish(false)
-	if got := f.Drain(waiting(t)); got.Sent != 1 {
+	if got := f.Drain(waiting(t)); got.Sent != 1 || got.Unended {
 		t.Errorf("%+v", got)
 	}
 	f.Close()

@@ -41,6 +41,7 @@ type Stats struct {
 	Dead     int64     // refused for good, kept as dead letters
 	Local    int64     // left out: recorded only, unfinished, or not chosen by the user's sampler
 	Waiting  int64     // not sent yet; only what Drain and Close return has it
+	Unended  bool      // what goes out at the run's end has not, or not all; only what Drain and Close return has it
 	Reason   string    // of the last failure, or of the last rejection; empty when all is well
 	Failing  bool      // the last try failed
 	Next     time.Time // when the next try is made while Failing
@@ -53,6 +54,7 @@ func (s *Stats) Add(o Stats) {
 	s.Dead += o.Dead
 	s.Local += o.Local
 	s.Waiting += o.Waiting
+	s.Unended = s.Unended || o.Unended
 	if o.Reason != "" {
 		s.Reason = o.Reason
 	}
@@ -224,6 +226,7 @@ func (f *Forwarder) withWaiting() Stats {
 	ctx := context.Background()
 	route, err := f.store.Route(ctx, f.route.ID)
 	if err == nil {
+		stats.Unended = route.Finishing && f.over.Load()
 		_, stats.Waiting, err = f.store.Unsent(ctx, route)
 		f.mu.Lock()
 		stats.Waiting += f.left

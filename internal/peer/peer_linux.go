@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"forkspan.dev/forkspan/internal/ownproc"
 )
 
 func find(local, remote netip.AddrPort) (Owner, error) {
@@ -154,6 +156,9 @@ func allProcesses() []int {
 
 // holder returns the first of pids that has the socket open.
 func (o Owner) holder(pids []int) (pid int, ok bool) {
+	if !ownproc.Usual() {
+		return 0, false // the pids there are not those that we know
+	}
 	want := "socket:[" + strconv.FormatUint(o.Inode, 10) + "]"
 	for _, pid := range pids {
 		if hasOpen(pid, want) {

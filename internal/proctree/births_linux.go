@@ -125,12 +125,17 @@ func (w *Watcher) probe(pids []int, after time.Time, c clocks) {
 // forget takes note that nobody has a pid.
 func (w *Watcher) forget(pid int, c clocks) {
 	if n := w.tree.byPID[pid]; n != nil && n.alive() && !n.held && !w.cover.Events {
-		w.tree.end(n, c.wall)
+		if _, gone := w.find(n); gone {
+			w.tree.end(n, c.wall)
+		}
 	}
 }
 
 // scan looks through all processes for those of the tree, and returns the new ones. The caller holds w.mu.
 func (w *Watcher) scan(c clocks) []*node {
+	if !w.proc.ours {
+		return nil
+	}
 	found, there := map[int]stat{}, map[int]bool{}
 	for _, pid := range w.proc.pids() {
 		there[pid] = true
@@ -143,7 +148,10 @@ func (w *Watcher) scan(c clocks) []*node {
 	}
 	fresh := w.classify(found, c)
 	for n := range w.tree.living {
-		if !there[n.PID] && !n.held && n.Started.Before(c.wall) {
+		if there[n.PID] || n.held || !n.Started.Before(c.wall) {
+			continue
+		}
+		if _, gone := w.find(n); gone {
 			w.tree.end(n, c.wall)
 		}
 	}
@@ -248,9 +256,9 @@ func (w *Watcher) checkUnheld(c clocks) {
 		if n.held {
 			continue
 		}
-		s, err := w.proc.stat(n.PID)
+		s, gone := w.find(n)
 		switch {
-		case err != nil || !n.is(s.start):
+		case gone:
 			w.tree.end(n, c.wall)
 		case s.zombie() && (s.status != 0 || n.readable):
 			n.measure(s)

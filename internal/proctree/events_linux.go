@@ -205,6 +205,8 @@ func (w *Watcher) use(n *node, r *reap) {
 			return
 		}
 		floor = parent.MaxRSS
+	} else if floor == 0 {
+		return
 	}
 	if peak := int64(r.usage.Maxrss) << 10; peak > floor+floor/8 && peak > n.MaxRSS {
 		n.MaxRSS = peak

@@ -24,6 +24,9 @@ func newFakeProc(t *testing.T) *fakeProc {
 	f := &fakeProc{t: t, root: t.TempDir()}
 	f.write("sys/kernel/pid_max", "1000")
 	f.write("stat", "cpu 1\nprocesses 10\n")
+	if err := os.Symlink(strconv.Itoa(os.Getpid()), filepath.Join(f.root, "self")); err != nil {
+		t.Fatal(err)
+	}
 	f.last(fakeRoot)
 	f.put(stat{pid: fakeRoot, comm: "root", parent: os.Getpid(), start: 1000})
 	f.w = &Watcher{options: Options{Subreaper: true, Limit: 1000, proc: f.root}}

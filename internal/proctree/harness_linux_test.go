@@ -7,10 +7,14 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"forkspan.dev/forkspan/internal/supervise"
 )
@@ -43,13 +47,52 @@ func watchRole(args []string) {
 	}
 	w.Follow(p.PID())
 	before := ownCPU()
+	seen := make(chan struct{})
+	go func() {
+		defer close(seen)
+		letGo(w, p.Done())
+	}()
 	p.Outcome()
 	p.Descendants(context.Background())
 	cpu := ownCPU() - before
+	<-seen
 	w.Stop()
 	report := watched{Root: p.PID(), Processes: w.Processes(), Coverage: w.Coverage(), CPU: cpu}
 	if err := json.NewEncoder(os.NewFile(3, "report")).Encode(report); err != nil {
 		panic(err)
+	}
+}
+
+// held is a shell command that waits until it, and all else that lives, has been seen by the watcher. It is followed by its name.
+const (
+	heldName = "held"
+	held     = heldName + ` -c 'kill -STOP $$; :'`
+)
+
+// letGo lets those of the tree go on that have stopped, when the watcher knows what all that lives there runs.
+func letGo(w *Watcher, done <-chan struct{}) {
+	proc := newProcfs("")
+	for {
+		select {
+		case <-done:
+			return
+		case <-time.After(time.Millisecond):
+		}
+		var stopped []int
+		known := true
+		for _, p := range w.Processes() {
+			if s, err := proc.stat(p.PID); p.Ended.IsZero() && err == nil && !s.zombie() {
+				known = known && slices.Equal(proc.args(p.PID), p.Args)
+				if s.state == 'T' {
+					stopped = append(stopped, p.PID)
+				}
+			}
+		}
+		for _, pid := range stopped {
+			if known {
+				_ = unix.Kill(pid, unix.SIGCONT) // else it has ended
+			}
+		}
 	}
 }
 
@@ -95,7 +138,11 @@ func watchCommand(t *testing.T, options Options, args ...string) (watched, strin
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, os.Args[0], append([]string{string(encoded)}, args...)...)
-	cmd.Env = append(os.Environ(), roleVariable+"=watch")
+	programs := t.TempDir()
+	if err := os.Symlink("/bin/sh", filepath.Join(programs, heldName)); err != nil {
+		t.Fatal(err)
+	}
+	cmd.Env = append(os.Environ(), roleVariable+"=watch", "HELD="+held, "PATH="+programs+":"+os.Getenv("PATH"))
 	cmd.ExtraFiles = []*os.File{w}
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, os.Stderr
@@ -124,6 +171,12 @@ func (w watched) find(t *testing.T, text string) Process {
 		t.Fatalf("%d processes %q:\n%s", len(found), text, Table(w.Processes))
 	}
 	return found[0]
+}
+
+// findHeld is the process that was held under this name.
+func (w watched) findHeld(t *testing.T, name string) Process {
+	t.Helper()
+	return w.find(t, heldName+"|-c|kill -STOP $$; :|"+name)
 }
 
 // how tells how a process ended.

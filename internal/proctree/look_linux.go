@@ -21,6 +21,15 @@ func (n *node) measure(s stat) {
 	}
 }
 
+// find reads what /proc has of a process, and tells whether it is not there any more: one that we may not see there may live.
+func (w *Watcher) find(n *node) (s stat, gone bool) {
+	s, err := w.proc.stat(n.PID)
+	if err == nil {
+		return s, !n.is(s.start)
+	}
+	return s, w.options.proc != "" || unix.Kill(n.PID, 0) == unix.ESRCH
+}
+
 // look reads what /proc has about a process. It is false when it is gone. The caller holds w.mu.
 func (w *Watcher) look(n *node, c clocks) bool {
 	s, err := w.proc.stat(n.PID)
@@ -61,17 +70,19 @@ func (w *Watcher) sample(c clocks) {
 	for n := range w.tree.living {
 		if !w.look(n, c) {
 			// The event of its end may be on its way. It is missing when it has not come by the next time.
-			if n.gone {
-				w.tree.end(n, c.wall)
+			if _, gone := w.find(n); gone {
+				if n.gone {
+					w.tree.end(n, c.wall)
+				}
+				n.gone = true
 			}
-			n.gone = true
 			continue
 		}
 		if process, peak := w.proc.status(n.PID); process == n.PID {
 			n.MaxRSS = max(n.MaxRSS, peak)
 		}
 	}
-	w.oom.settle()
+	w.oom.settle(c.wall)
 	interval := max(2*w.sampled, firstSample)
 	w.sampled = min(max(min(interval, sampleEvery), begun.cost()*sampleShare), sampleSeldom)
 	w.sampleAt = time.Now().Add(w.sampled)

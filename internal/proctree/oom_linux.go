@@ -2,6 +2,7 @@ package proctree
 
 import (
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -13,6 +14,7 @@ type oomWatch struct {
 	pids    map[int]bool // killed, as the log says
 	counter string       // file that counts the kills of the root's control group; empty without one
 	count   int64        // kills that are accounted for
+	ahead   time.Time    // since when there are more
 }
 
 // initialPIDs is the machine's pid namespace, whose pids the kernel's log tells.
@@ -83,13 +85,23 @@ func (o *oomWatch) killed(pid int) bool {
 	return true
 }
 
+// oomPatience is how long a process that was killed may take to end: it has much memory to give back.
+const oomPatience = 2 * time.Second
+
 // settle gives up on kills whose process was not seen to end: it was none of the tree.
-func (o *oomWatch) settle() {
+func (o *oomWatch) settle(now time.Time) {
 	if o.counter == "" {
 		return
 	}
-	if n, ok := readOOMKills(o.counter); ok {
-		o.count = n
+	n, ok := readOOMKills(o.counter)
+	switch {
+	case !ok:
+	case n <= o.count:
+		o.ahead = time.Time{}
+	case o.ahead.IsZero():
+		o.ahead = now
+	case now.Sub(o.ahead) >= oomPatience:
+		o.count, o.ahead = n, time.Time{}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"testing"
+	"time"
 )
 
 // Where the log may not be read, a kill that the control group has counted is that of the process that just ended by
@@ -25,8 +26,14 @@ func TestOOMByCount(t *testing.T) {
 		t.Error("one kill is not one process's")
 	}
 	count(6)
-	o.settle()
-	if o.killed(12) {
+	now := time.Now()
+	o.settle(now)
+	if !o.killed(12) {
+		t.Error("a process that took its time to end was not killed")
+	}
+	o.settle(now.Add(oomPatience - 1))
+	o.settle(now.Add(oomPatience))
+	if o.killed(13) {
 		t.Error("killed by what others were killed by")
 	}
 }

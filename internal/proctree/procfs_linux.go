@@ -7,11 +7,14 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"forkspan.dev/forkspan/internal/ownproc"
 )
 
 // procfs is a mounted proc file system. It is used by one goroutine at a time.
 type procfs struct {
 	root    string
+	ours    bool // it is about the processes that we know; else nothing of it is read
 	buffer  []byte
 	loadavg int // descriptor; -1 until it is asked for
 }
@@ -23,7 +26,11 @@ func newProcfs(root string) *procfs {
 	if root == "" {
 		root = "/proc"
 	}
-	return &procfs{root: root, buffer: make([]byte, maxCmdline), loadavg: -1}
+	p := &procfs{root: root, buffer: make([]byte, maxCmdline), loadavg: -1}
+	if p.ours = root == "/proc" && ownproc.Usual() || root != "/proc" && ownproc.Mounted(root); !p.ours {
+		p.root = os.DevNull // there are no files below it
+	}
+	return p
 }
 
 func (p *procfs) close() {

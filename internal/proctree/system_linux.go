@@ -50,14 +50,14 @@ func (w *Watcher) prepare() {
 	}
 }
 
-// startOf is when a process began, in ticks since boot; 0 when it is gone.
-func (w *Watcher) startOf(pid int) uint64 {
+// startOf is when a process began, in ticks since boot, and when that was at the latest; 0 when it is gone.
+func (w *Watcher) startOf(pid int) (start uint64, latest time.Time) {
 	proc := newProcfs(w.options.proc)
 	s, err := proc.stat(pid)
 	if err != nil {
-		return 0
+		return 0, time.Time{}
 	}
-	return s.start
+	return s.start, readClocks().atTick(s.start + 1)
 }
 
 // wake makes the watching goroutine look at what has changed.
@@ -165,6 +165,7 @@ func (w *Watcher) start(subscribed time.Time) {
 	root := w.tree.root
 	w.look(root, now)
 	w.cover.Events = w.connector != nil
+	w.cover.Unwatched = w.connector == nil && !w.proc.ours
 	w.oom.begin(w.proc, root.PID)
 	w.handle(root)
 	w.births.begin(w.proc, now.wall)
@@ -242,7 +243,7 @@ func (w *Watcher) finish() {
 	w.checkLingering(now.wall)
 	w.sample(now)
 	for n := range w.tree.living {
-		if s, err := w.proc.stat(n.PID); err != nil || !n.is(s.start) {
+		if _, gone := w.find(n); gone {
 			w.tree.end(n, now.wall)
 		}
 	}
@@ -266,7 +267,7 @@ func (w *Watcher) awaits() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for n := range w.tree.living {
-		if s, err := w.proc.stat(n.PID); err != nil || !n.is(s.start) || s.zombie() && s.threads <= 1 {
+		if s, gone := w.find(n); gone || s.zombie() && s.threads <= 1 {
 			return true
 		}
 	}

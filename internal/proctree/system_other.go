@@ -16,7 +16,7 @@ func (w *Watcher) run() { <-w.stopping }
 
 func (w *Watcher) wake() {}
 
-func (w *Watcher) startOf(int) uint64 { return 0 }
+func (w *Watcher) startOf(int) (start uint64, latest time.Time) { return 0, time.Time{} }
 
 func (w *Watcher) coverage() Coverage { return Coverage{Unwatched: true} }
 

@@ -32,10 +32,7 @@ func (w *Watcher) prepare() { w.holds = newHolds() }
 
 func (w *Watcher) wake() {}
 
-func (w *Watcher) startOf(pid int) uint64 {
-	start, _ := startOf(pid)
-	return start
-}
+func (w *Watcher) startOf(pid int) (start uint64, latest time.Time) { return startOf(pid) }
 
 func (w *Watcher) coverage() Coverage {
 	c := w.cover

@@ -91,12 +91,18 @@ func (t *tree) drop(pid int) {
 	}
 }
 
+// coarse is how exactly starts are known where they are only looked up.
+const coarse = 10 * time.Millisecond
+
 // fork takes in a child of parent. A copy of a process has its parent's program and arguments.
 func (t *tree) fork(parent *node, id ID, started time.Time) *node {
 	p := Process{ID: id, Started: started}
 	if parent != nil {
 		parent.parents = true
 		p.Parent, p.Program, p.Args = parent.ID, parent.Program, parent.Args
+		if early := parent.Started.Sub(started); early > 0 && early <= 2*coarse {
+			p.Started = parent.Started
+		}
 	}
 	n := t.add(p)
 	n.guessed = true

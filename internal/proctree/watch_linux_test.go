@@ -31,9 +31,9 @@ func forEachMode(t *testing.T, test func(t *testing.T, options Options)) {
 
 func TestShellTree(t *testing.T) {
 	forEachMode(t, func(t *testing.T, options Options) {
-		w, _ := watchCommand(t, options, "sh", "-c", `sh -c 'sleep 0.41; exit 3' & sleep 0.42 & wait; exit 7`)
+		w, _ := watchCommand(t, options, "sh", "-c", `sh -c "$HELD 1; exit 3" & eval "exec $HELD 2" & wait; exit 7`)
 		root := w.Processes[0]
-		child, grandchild, other := w.find(t, "sh|-c|sleep 0.41; exit 3"), w.find(t, "sleep|0.41"), w.find(t, "sleep|0.42")
+		child, grandchild, other := w.find(t, "sh|-c|"+held+" 1; exit 3"), w.findHeld(t, "1"), w.findHeld(t, "2")
 		for i, p := range []Process{root, child, grandchild, other} {
 			if want := []string{"code 7", "code 3", "code 0", "code 0"}[i]; how(p) != want {
 				t.Errorf("%v ended with %s, want %s", p.Args, how(p), want)
@@ -51,12 +51,12 @@ func TestEnds(t *testing.T) {
 		var script strings.Builder
 		want := map[string]string{}
 		for _, code := range []int{0, 1, 42, 127, 255} {
-			fmt.Fprintf(&script, "sh -c 'sleep 0.3; exit %d' &\n", code)
-			want[fmt.Sprintf("sh|-c|sleep 0.3; exit %d", code)] = fmt.Sprintf("code %d", code)
+			fmt.Fprintf(&script, "sh -c 'kill -STOP $$; exit %d' &\n", code)
+			want[fmt.Sprintf("sh|-c|kill -STOP $$; exit %d", code)] = fmt.Sprintf("code %d", code)
 		}
 		for _, sig := range []unix.Signal{unix.SIGHUP, unix.SIGKILL, unix.SIGSEGV, unix.SIGABRT, unix.SIGTERM, unix.SIGUSR1} {
-			fmt.Fprintf(&script, "sh -c 'sleep 0.3; kill -%d $$' &\n", int(sig))
-			want[fmt.Sprintf("sh|-c|sleep 0.3; kill -%d $$", int(sig))] = fmt.Sprintf("signal %d", int(sig))
+			fmt.Fprintf(&script, "sh -c 'kill -STOP $$; kill -%d $$' &\n", int(sig))
+			want[fmt.Sprintf("sh|-c|kill -STOP $$; kill -%d $$", int(sig))] = fmt.Sprintf("signal %d", int(sig))
 		}
 		w, _ := watchCommand(t, options, "sh", "-c", script.String()+"wait")
 		for args, end := range want {
@@ -74,12 +74,12 @@ func TestEnds(t *testing.T) {
 
 func TestExecChain(t *testing.T) {
 	forEachMode(t, func(t *testing.T, options Options) {
-		w, _ := watchCommand(t, options, "sh", "-c", `sh -c 'exec sh -c "exec env sleep 0.43"'; exec sh -c 'sleep 0.4; exit 2'`)
-		p := w.find(t, "sleep|0.43")
-		if len(w.Processes) != 3 || p.Program != "sleep" || p.Execed.IsZero() || p.Execed.Before(p.Started) {
+		w, _ := watchCommand(t, options, "sh", "-c", `sh -c 'exec sh -c "exec env $HELD 1"'; exec sh -c "$HELD 2; exit 2"`)
+		p := w.findHeld(t, "1")
+		if len(w.Processes) != 3 || p.Program != heldName || p.Execed.IsZero() || p.Execed.Before(p.Started) {
 			t.Errorf("the tree is wrong:\n%s", Table(w.Processes))
 		}
-		if root := w.Processes[0]; how(root) != "code 2" || !slices.Contains(root.Args, "sleep 0.4; exit 2") {
+		if root := w.Processes[0]; how(root) != "code 2" || !slices.Contains(root.Args, held+" 2; exit 2") {
 			t.Errorf("the root is wrong:\n%s", Table(w.Processes[:1]))
 		}
 	})
@@ -91,6 +91,7 @@ func TestDaemon(t *testing.T) {
 		for _, subreaper := range []bool{true, false} {
 			t.Run(fmt.Sprint(name, " ", subreaper), func(t *testing.T) {
 				t.Parallel()
+				options := options
 				options.Subreaper = subreaper
 				w, _ := watchCommand(t, options, "sh", "-c", `setsid sh -c '(sleep 0.44 & echo $! >"$0"); sleep 0.2' "$0" & wait
 					while kill -0 $(cat "$0") 2>/dev/null; do sleep 0.05; done`, t.TempDir()+"/pid")
@@ -109,7 +110,7 @@ func TestDaemon(t *testing.T) {
 // A child that runs no other program has its parent's arguments: a forked Python worker is such a one.
 func TestForkWithoutExec(t *testing.T) {
 	forEachMode(t, func(t *testing.T, options Options) {
-		const script = `(sleep 0.3; exit 4); echo $?`
+		const script = `(eval "$HELD 1"; exit 4); echo $?`
 		w, out := watchCommand(t, options, "sh", "-c", script)
 		var copies []Process
 		for _, p := range w.Processes[1:] {

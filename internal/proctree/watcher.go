@@ -66,7 +66,11 @@ func Watch(root int, options Options) *Watcher {
 // Follow names the root, once: the first call counts. [Watcher.Reaped] may be called before it.
 func (w *Watcher) Follow(root int) {
 	w.begin.Do(func() {
-		started, start := time.Now(), w.startOf(root)
+		started := time.Now()
+		start, latest := w.startOf(root)
+		if !latest.IsZero() && latest.Before(started) {
+			started = latest // we come late
+		}
 		w.mu.Lock()
 		w.tree.setRoot(ID{root, start}, started)
 		w.mu.Unlock()

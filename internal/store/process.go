@@ -26,7 +26,7 @@ type Process struct {
 // which has no parent.
 func ByStart(a, b Process) int {
 	root := func(p *Process) int { return min(p.Parent.PID, 1) }
-	return cmp.Or(cmp.Compare(a.Start, b.Start), a.Started.Compare(b.Started), cmp.Compare(root(&a), root(&b)), cmp.Compare(a.PID, b.PID))
+	return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(root(&a), root(&b)), a.Started.Compare(b.Started), cmp.Compare(a.PID, b.PID))
 }
 
 // PutProcesses inserts processes of a run, or replaces those with the same pid and start.

@@ -74,3 +74,13 @@ func TestPutTree(t *testing.T) {
 		t.Errorf("%v, %+v", err, run)
 	}
 }
+
+// The root comes first where a coarse clock has it start with, or after, its child.
+func TestByStart(t *testing.T) {
+	at := time.Unix(1_700_000_000, 0)
+	root := Process{Process: proctree.Process{ID: proctree.ID{PID: 20, Start: 5}, Started: at.Add(time.Millisecond)}}
+	child := Process{Process: proctree.Process{ID: proctree.ID{PID: 7, Start: 5}, Parent: root.ID, Started: at}}
+	if ByStart(root, child) >= 0 || ByStart(child, root) <= 0 {
+		t.Error("a child is the first of the tree")
+	}
+}

@@ -6,10 +6,17 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"forkspan.dev/forkspan/internal/ownproc"
 )
 
-// procFile reads a file of a process in /proc; it is empty when the process is gone.
+// procFile reads a file of a process in /proc; it is empty when the process is gone, or cannot be seen there.
 func procFile(pid int, name string) []byte {
+	if !ownproc.Usual() {
+		return nil
+	}
 	content, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), name))
 	if err != nil {
 		return nil
@@ -20,6 +27,9 @@ func procFile(pid int, name string) []byte {
 // children lists the children of a process, those that have ended and are not yet reaped included. The kernel may leave
 // some out when others end meanwhile.
 func children(pid int) []int {
+	if !ownproc.Usual() {
+		return nil // those there are no children of ours, and not for us to signal
+	}
 	tasks, err := os.ReadDir(filepath.Join("/proc", strconv.Itoa(pid), "task"))
 	if err != nil {
 		return nil
@@ -60,7 +70,8 @@ func (p *Process) hasStopped() bool { return state(p.pid) == 'T' }
 // programName is what the kernel calls the program: at most 15 bytes.
 func programName(pid int) string { return strings.TrimSpace(string(procFile(pid, "comm"))) }
 
-// peakRSS is our own peak resident memory in bytes. (getrusage would count that of the program before our exec.)
+// peakRSS is our own peak resident memory in bytes. getrusage counts that of the program before our exec, too: it is asked where
+// /proc does not tell.
 func peakRSS() int64 {
 	for line := range strings.Lines(string(procFile(os.Getpid(), "status"))) {
 		if value, ok := strings.CutPrefix(line, "VmHWM:"); ok {
@@ -68,7 +79,9 @@ func peakRSS() int64 {
 			return kib << 10
 		}
 	}
-	return 0
+	var usage unix.Rusage
+	_ = unix.Getrusage(unix.RUSAGE_SELF, &usage) // never fails
+	return int64(usage.Maxrss) << 10
 }
 
 // maxRSSUnit is the unit of ru_maxrss in bytes.
