@@ -30,8 +30,12 @@ type Options struct {
 	Settings
 	Run      string           // whose requests are sent; "" for those without a run that come from now on
 	Dead     bool             // send all dead letters again, not only those that other credentials may revive
+	Adopt    bool             // Resume: send with the headers and the certificate that are set, whatever they were before
 	Reserved *Reservation     // for the same run and target, which the forwarder then has; may be nil
+	Pace     *Pace            // of the forwarders to the same backend before, and for those to come; may be nil
 	Notify   func(msg string) // told once what the user should know; may be nil
+
+	resumed bool // the run has ended before
 }
 
 // Stats counts spans since Open.
@@ -87,15 +91,11 @@ type drainage struct {
 // Open begins to send the requests of a run to b, from where the last forwarder of that run and target has come to, in the
 // background. Close ends it. ErrBusy when another process is at it.
 func Open(ctx context.Context, st *store.Store, b *Backend, opts Options) (*Forwarder, error) {
-	t, err := newTransport(b)
+	route, err := st.PutRoute(ctx, opts.Run, b.Target(), opts.Settings.encode())
 	if err != nil {
-		return nil, fmt.Errorf("forward to %s: %w", b.Name(), err)
+		return nil, err
 	}
-	f, err := open(ctx, st, b, t, opts)
-	if err != nil {
-		t.close()
-	}
-	return f, err
+	return openRoute(ctx, st, route, b, opts)
 }
 
 // Reservation is a run's way to a target before a forwarder goes it. A process that ends gives it up.
@@ -132,11 +132,19 @@ func (r *Reservation) Release(ctx context.Context) error {
 	return r.store.DropRoute(ctx, r.route)
 }
 
-func open(ctx context.Context, st *store.Store, b *Backend, t transport, opts Options) (*Forwarder, error) {
-	route, err := st.PutRoute(ctx, opts.Run, b.Target(), opts.Settings.encode())
+func openRoute(ctx context.Context, st *store.Store, route store.Route, b *Backend, opts Options) (*Forwarder, error) {
+	t, err := newTransport(b)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("forward to %s: %w", b.Name(), err)
 	}
+	f, err := open(ctx, st, route, b, t, opts)
+	if err != nil {
+		t.close()
+	}
+	return f, err
+}
+
+func open(ctx context.Context, st *store.Store, route store.Route, b *Backend, t transport, opts Options) (_ *Forwarder, err error) {
 	mine := opts.Reserved
 	if mine == nil {
 		if mine, err = reserve(st, route.ID); err != nil {

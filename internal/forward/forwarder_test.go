@@ -117,6 +117,20 @@ func openTo(t *testing.T, st *store.Store, b *Backend, opts Options) *Forwarder 
 	return f
 }
 
+// openVia is openTo with the test's own transport.
+func openVia(t *testing.T, st *store.Store, b *Backend, by transport) *Forwarder {
+	t.Helper()
+	route, err := st.PutRoute(t.Context(), "R", b.Target(), "{}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := open(t.Context(), st, route, b, by, Options{Run: "R"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
 var protocols = []string{endpoint.GRPC, endpoint.HTTP, endpoint.JSON}
 
 // distinct counts the different spans.
@@ -257,10 +271,7 @@ func TestTooLargeIsSplit(t *testing.T) {
 			// The fake says the same to all it refuses: here to all with the one span.
 			l := &limited{limit: 1 << 20, refusal: tooLargeOf(t, c, protocol), arrived: map[string]int{}}
 			b := backendOf(t, c, protocol)
-			f, err := open(t.Context(), st, b, l, Options{Run: "R"})
-			if err != nil {
-				t.Fatal(err)
-			}
+			f := openVia(t, st, b, l)
 			got := f.Drain(waiting(t))
 			f.Close()
 			if got.Sent != 40 || got.Dead != 1 || got.Waiting != 0 || len(l.arrived) != 40 {

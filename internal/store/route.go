@@ -16,21 +16,29 @@ type Target struct {
 	Protocol string   // grpc, http/protobuf or http/json
 	Address  string   // without user, password and query
 	Needs    []string // what sending there takes beside the address: "header api-key", "client certificate"
+	Identity string   // tells apart who sends there, by the values of Needs, which it does not hold; empty where nobody says who
 }
 
+// Key is the same for targets that are the same.
+func (t Target) Key() string { return t.Protocol + " " + t.Address + " " + t.Identity }
+
+// Begun is a request of which the first spans, in the order in which they go out, have been settled. The zero value is none.
+type Begun struct{ Request, Spans int64 }
+
 // Route is the way of one run's requests to one target. All of them up to Position have been settled: sent, or kept as dead
-// letters; and those in Ahead.
+// letters; and those in Ahead; and some spans of the one in Begun.
 type Route struct {
 	ID       int64
 	Target   Target
 	Run      string // "" for the requests without a run
 	Position int64
 	Ahead    []int64 // ascending
-	Options  string  // as the forwarder wrote them
-	Sent     int64   // spans that the target has taken
-	Rejected int64   // spans that it turned down when it took the others
-	Removed  int64   // requests that were removed from the store before they were sent
-	Error    string  // the last one; empty after a success
+	Begun    Begun
+	Options  string // as the forwarder wrote them
+	Sent     int64  // spans that the target has taken
+	Rejected int64  // spans that it turned down when it took the others
+	Removed  int64  // requests that were removed from the store before they were sent
+	Error    string // the last one; empty after a success
 	Failed   time.Time
 }
 
@@ -49,15 +57,16 @@ type DeadLetter struct {
 type Settlement struct {
 	Position int64
 	Ahead    []int64
+	Begun    Begun
 	Sent     int64 // more
 	Rejected int64 // more
 	Error    string
-	Dead     []DeadLetter // new ones; those with an ID are replaced
+	Dead     []DeadLetter // new ones, which get their IDs; those with an ID are replaced
 	Revived  []int64      // ids of dead letters that are none any more
 }
 
 const routeColumns = `r.id, t.protocol, t.address, t.needs, r.run, r.position, r.ahead, r.options, r.sent, r.rejected,
-	r.removed, r.error, r.failed`
+	r.removed, r.error, r.failed, t.identity, r.begun, r.begun_spans`
 
 const routeTables = " FROM forward_route AS r JOIN forward_target AS t ON t.id = r.target "
 
@@ -77,6 +86,9 @@ func scanRoute(v []driver.Value) (Route, error) {
 	r.Error, _ = v[11].(string)
 	failed, _ := v[12].(int64)
 	r.Failed = fromUnixNano(failed)
+	r.Target.Identity, _ = v[13].(string)
+	r.Begun.Request, _ = v[14].(int64)
+	r.Begun.Spans, _ = v[15].(int64)
 	if err := json.Unmarshal([]byte(needs), &r.Target.Needs); err != nil {
 		return r, fmt.Errorf("read target %s: %w", r.Target.Address, err)
 	}
@@ -103,23 +115,24 @@ func (s *Store) PutRoute(ctx context.Context, run string, target Target, options
 	}
 	err = s.change(func(c *conn) error {
 		return c.transaction(func() error {
-			const putTarget = `INSERT INTO forward_target (protocol, address, needs) VALUES (?, ?, ?)
-				ON CONFLICT (protocol, address) DO UPDATE SET needs = excluded.needs`
-			if _, _, err := c.exec(putTarget, target.Protocol, target.Address, list(target.Needs)); err != nil {
+			const putTarget = `INSERT INTO forward_target (protocol, address, identity, needs) VALUES (?, ?, ?, ?)
+				ON CONFLICT (protocol, address, identity) DO UPDATE SET needs = excluded.needs`
+			if _, _, err := c.exec(putTarget, target.Protocol, target.Address, target.Identity, list(target.Needs)); err != nil {
 				return err
 			}
 			const putRoute = `INSERT INTO forward_route (target, run, position, options)
 				SELECT id, ?1, iif(?1 = '', (SELECT coalesce(max(id), 0) FROM request), 0), ?2 FROM forward_target
-				WHERE protocol = ?3 AND address = ?4
+				WHERE protocol = ?3 AND address = ?4 AND identity = ?5
 				ON CONFLICT (target, run) DO UPDATE SET options = excluded.options`
-			if _, _, err := c.exec(putRoute, run, options, target.Protocol, target.Address); err != nil {
+			if _, _, err := c.exec(putRoute, run, options, target.Protocol, target.Address, target.Identity); err != nil {
 				return err
 			}
-			const query = "SELECT " + routeColumns + routeTables + "WHERE r.run = ? AND t.protocol = ? AND t.address = ?"
+			const query = "SELECT " + routeColumns + routeTables +
+				"WHERE r.run = ? AND t.protocol = ? AND t.address = ? AND t.identity = ?"
 			return c.query(query, func(columns []driver.Value) (err error) {
 				route, err = scanRoute(columns)
 				return err
-			}, run, target.Protocol, target.Address)
+			}, run, target.Protocol, target.Address, target.Identity)
 		})
 	})
 	if err != nil {
@@ -186,12 +199,13 @@ func (s *Store) Settle(ctx context.Context, route int64, done *Settlement) error
 		return fmt.Errorf("store what was forwarded: %w", err)
 	}
 	now := time.Now().UnixNano()
+	ids := make([]int64, len(done.Dead))
 	err := s.change(func(c *conn) error {
 		return c.transaction(func() error {
 			const update = `UPDATE forward_route SET position = max(position, ?), ahead = ?, sent = sent + ?,
-				rejected = rejected + ?, error = ?5, failed = iif(?5 = '', failed, ?6) WHERE id = ?7`
+				rejected = rejected + ?, error = ?5, failed = iif(?5 = '', failed, ?6), begun = ?8, begun_spans = ?9 WHERE id = ?7`
 			changed, _, err := c.exec(update, done.Position, list(done.Ahead), done.Sent, done.Rejected,
-				redact.String(done.Error), now, route)
+				redact.String(done.Error), now, route, done.Begun.Request, done.Begun.Spans)
 			if err != nil || changed == 0 { // its run was removed
 				return err
 			}
@@ -209,7 +223,7 @@ func (s *Store) Settle(ctx context.Context, route int64, done *Settlement) error
 				const put = `INSERT OR REPLACE INTO forward_dead (id, route, spans, reason, access, time, body)
 					VALUES (?, ?, ?, ?, ?, ?, ?)`
 				body := encoder().EncodeAll(d.Body, nil)
-				if _, _, err := c.exec(put, id, route, d.Spans, redact.String(d.Reason), d.Access, now, body); err != nil {
+				if _, ids[i], err = c.exec(put, id, route, d.Spans, redact.String(d.Reason), d.Access, now, body); err != nil {
 					return err
 				}
 			}
@@ -221,6 +235,9 @@ func (s *Store) Settle(ctx context.Context, route int64, done *Settlement) error
 	})
 	if err != nil {
 		return explain("store what was forwarded", err)
+	}
+	for i, id := range ids { // only now: what was rolled back has none
+		done.Dead[i].ID = id
 	}
 	return nil
 }
@@ -351,6 +368,9 @@ func (s *Store) Unsent(ctx context.Context, r Route) (requests, spans int64, err
 				if sum.Traces[i].End != 0 {
 					spans += int64(sum.Traces[i].Spans)
 				}
+			}
+			if id == r.Begun.Request {
+				spans = max(0, spans-r.Begun.Spans)
 			}
 			return nil
 		}, r.Run, r.Position, int64(maxUnsent))

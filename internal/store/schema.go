@@ -57,6 +57,14 @@ var migrations = []string{
 		DELETE FROM forward_dead WHERE route IN (SELECT id FROM forward_route WHERE run = OLD.id);
 		DELETE FROM forward_route WHERE run = OLD.id AND removed = 0;
 	END;`,
+	`CREATE TABLE forward_identity (
+		id INTEGER PRIMARY KEY, protocol TEXT NOT NULL, address TEXT NOT NULL, identity TEXT NOT NULL, needs TEXT NOT NULL,
+		UNIQUE (protocol, address, identity));
+	INSERT INTO forward_identity SELECT id, protocol, address, '', needs FROM forward_target;
+	DROP TABLE forward_target;
+	ALTER TABLE forward_identity RENAME TO forward_target;
+	ALTER TABLE forward_route ADD COLUMN begun INTEGER NOT NULL DEFAULT 0;
+	ALTER TABLE forward_route ADD COLUMN begun_spans INTEGER NOT NULL DEFAULT 0;`,
 }
 
 // errForeign says that the file is somebody else's database.
