@@ -64,7 +64,7 @@ func (a *app) listTargets(ctx context.Context, f sendFlags) error {
 			last = ago(time.Now(), s.at) + ": " + oneLine(last)
 		}
 		if s.Blocked != "" {
-			last = s.Blocked
+			last = strings.TrimPrefix(last+"; "+s.Blocked, "; ")
 		}
 		t.add(s.Target, s.Protocol, strconv.Itoa(s.Runs), timeline.FormatCount(s.Sent), timeline.FormatCount(s.Waiting),
 			timeline.FormatCount(s.Dead), timeline.FormatCount(s.Removed), last)
@@ -90,9 +90,10 @@ func (a *app) targetStates(ctx context.Context, have *forward.Backend) ([]*targe
 	if err != nil {
 		return nil, err
 	}
-	dead := map[int64]int64{}
+	dead, revivable := map[int64]int64{}, map[int64]bool{}
 	for _, d := range letters {
 		dead[d.Route] += d.Spans
+		revivable[d.Route] = revivable[d.Route] || d.Access
 	}
 	var states []*targetState
 	for _, r := range routes {
@@ -119,7 +120,7 @@ func (a *app) targetStates(ctx context.Context, have *forward.Backend) ([]*targe
 		if r.Error != "" && !r.Failed.Before(s.at) {
 			s.Error, s.at, s.ErrorAt = r.Error, r.Failed, jsonTime(r.Failed)
 		}
-		if _, err := forward.For(r.Target, have, false); err != nil && s.Waiting+s.Dead > 0 {
+		if _, err := forward.For(r.Target, have, false); err != nil && (waiting > 0 || revivable[r.ID]) {
 			s.Blocked = err.Error()
 		}
 	}

@@ -65,8 +65,8 @@ func httpFailure(resp *http.Response, body []byte, now time.Time) *failure {
 	case http.StatusRequestEntityTooLarge:
 		f.verdict = tooLarge
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed,
-		http.StatusProxyAuthRequired, http.StatusUpgradeRequired, http.StatusMovedPermanently, http.StatusFound,
-		http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		http.StatusProxyAuthRequired, http.StatusUpgradeRequired, http.StatusUnsupportedMediaType, http.StatusMovedPermanently,
+		http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
 		f.verdict = noAccess
 	}
 	f.err = errors.New(strings.TrimSpace(fmt.Sprintf("status %d %s", resp.StatusCode, printable(reason(resp, body)))))

@@ -291,8 +291,8 @@ func (l *loop) most() int64 {
 // dispatch sends what may be sent.
 func (l *loop) dispatch(ctx context.Context) {
 	limit, most := senders, l.most()
-	if l.failures > 0 || l.refusals > 0 {
-		limit = 1
+	if l.failures > 0 || l.refusals > 0 || l.pace.answers == 0 {
+		limit = 1 // one is enough to find out
 	}
 	if l.access || time.Now().Before(l.pause) {
 		return
