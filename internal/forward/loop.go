@@ -33,7 +33,8 @@ type loop struct {
 	pace    *Pace
 	results chan result
 
-	deadRead int64 // id of the last dead letter that was read; see revive
+	counted  map[int64]bool // dead letters that Stats.Dead has
+	deadRead int64          // id of the last dead letter that was read; see revive
 	dead     bool  // there may be dead letters to read
 	failures int   // in a row
 	refusals int   // in a row
@@ -80,7 +81,7 @@ func newLoop(f *Forwarder, b *Backend, t transport) *loop {
 		Forwarder: f, transport: t, name: b.Name(), atMost: b.maxRequest(), timeout: b.Timeout, fixed: b.Timeout > 0,
 		outgoing: newOutgoing(f.options.Settings),
 		more:     true, read: f.route.Position, dead: true, results: make(chan result, senders),
-		ahead: make(map[int64]bool), begun: f.route.Begun, pace: f.options.Pace,
+		ahead: make(map[int64]bool), counted: make(map[int64]bool), begun: f.route.Begun, pace: f.options.Pace,
 	}
 	if l.pace == nil {
 		l.pace = new(Pace)
@@ -362,7 +363,9 @@ func (l *loop) delivered(p *part, a answer) {
 	l.settled.Rejected += rejected
 	l.settled.Error = ""
 	l.closePart(p)
+	died := l.died(p)
 	l.count(func(s *Stats) {
+		s.Dead -= died
 		s.Sent += p.spans - rejected
 		s.Rejected += rejected
 		s.Failing, s.Reason = false, ""
@@ -370,6 +373,14 @@ func (l *loop) delivered(p *part, a answer) {
 			s.Reason = "rejected: " + a.message
 		}
 	})
+}
+
+// died is how many spans of a part are counted as dead, from the last try of their dead letter.
+func (l *loop) died(p *part) int64 {
+	if l.counted[p.of.dead] {
+		return p.spans
+	}
+	return 0
 }
 
 func (l *loop) closePart(p *part) {
@@ -433,7 +444,8 @@ func (l *loop) bury(p *part, f *failure) {
 	}
 	l.settled.Dead = append(l.settled.Dead, d)
 	l.closePart(p)
-	l.count(func(s *Stats) { s.Dead += p.spans })
+	died := l.died(p)
+	l.count(func(s *Stats) { s.Dead += p.spans - died })
 	l.failures = 0
 	if l.refusals++; f.verdict != noAccess && l.refusals < maxRefused {
 		l.count(func(s *Stats) { s.Reason = f.Error() })
@@ -478,6 +490,14 @@ func (l *loop) settle() {
 		return // with the next one
 	}
 	l.changed = false
+	for _, id := range s.Revived {
+		delete(l.counted, id)
+	}
+	for i := range s.Dead {
+		if id := s.Dead[i].ID; id != 0 { // it has none when the run was removed
+			l.counted[id] = true
+		}
+	}
 	*s = store.Settlement{Position: s.Position, Error: s.Error}
 }
 

@@ -202,8 +202,12 @@ func TestRefusalIsTriedAgain(t *testing.T) {
 		time.Sleep(time.Second)
 		put(t, f.store, "R", numbered(t, 5, 1, "s"))
 		f.Wake()
+		time.Sleep(90 * time.Second)
+		if got := f.Stats(); got.Dead != 1 || len(s.tried()) != 2 {
+			t.Errorf("after some refusals: %+v, %d tries", got, len(s.tried()))
+		}
 		time.Sleep(10 * time.Minute)
-		if got := f.Drain(t.Context()); got.Sent != 2 || got.Waiting != 0 || len(s.tried()) != 5 {
+		if got := f.Drain(t.Context()); got.Sent != 2 || got.Waiting != 0 || got.Dead != 0 || len(s.tried()) != 5 {
 			t.Errorf("%+v, %d tries", got, len(s.tried()))
 		}
 		if letters, err := f.store.DeadLetters(t.Context(), 0, 0); err != nil || len(letters) != 0 {

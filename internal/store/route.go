@@ -237,7 +237,7 @@ func (s *Store) Settle(ctx context.Context, route int64, done *Settlement) error
 		return explain("store what was forwarded", err)
 	}
 	for i, id := range ids { // only now: what was rolled back has none
-		done.Dead[i].ID = id
+		done.Dead[i].ID = max(id, done.Dead[i].ID)
 	}
 	return nil
 }
