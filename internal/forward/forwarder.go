@@ -155,6 +155,12 @@ func open(ctx context.Context, st *store.Store, route store.Route, b *Backend, t
 		mine.unlock()
 		return nil, err
 	}
+	if opts.Run == "" && !opts.resumed {
+		if err = st.TakeOver(ctx, route.ID); err != nil {
+			mine.unlock()
+			return nil, err
+		}
+	}
 	f := &Forwarder{
 		store: st, route: route, options: opts, unlock: mine.unlock,
 		wake: make(chan struct{}, 1), drain: make(chan drainage), done: make(chan struct{}),

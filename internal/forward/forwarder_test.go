@@ -7,6 +7,7 @@ import (
 	"maps"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -227,6 +228,7 @@ func btoi(b bool) int {
 type limited struct {
 	limit    int
 	refusal  *failure
+	mu       sync.Mutex
 	arrived  map[string]int
 	requests int
 }
@@ -234,6 +236,8 @@ type limited struct {
 func (l *limited) close() {}
 
 func (l *limited) send(_ context.Context, body []byte) (answer, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.requests++
 	spans, err := otlp.Decode(body)
 	if err != nil {

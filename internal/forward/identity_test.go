@@ -77,3 +77,65 @@ func TestIdentity(t *testing.T) {
 		seen[id] = url
 	}
 }
+
+// Requests of no run go to who receives at the time: not, later, to who received before and comes back.
+func TestReceiversTakeTurns(t *testing.T) {
+	c, st := forkspantest.NewCollector(t), openStore(t)
+	key := func(name string) *Backend { return backendOf(t, c, endpoint.HTTP, "HEADERS=api-key="+name) }
+	sent := func(name string) (keys []string) {
+		for _, r := range c.Requests() {
+			if len(r.Spans) > 0 && r.Spans[0].GetName() == name {
+				keys = append(keys, r.Header.Get("api-key"))
+			}
+		}
+		return keys
+	}
+	receive := func(backend *Backend, name string, down bool) {
+		t.Helper()
+		status := 0
+		if down {
+			status = http.StatusServiceUnavailable
+		}
+		c.AnswerAll(forkspantest.Answer{Status: status})
+		f, err := Open(t.Context(), st, backend, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		put(t, st, "", numbered(t, int(name[0]), 1, name))
+		f.Wake()
+		patience := waiting(t)
+		if down {
+			patience = soon(t)
+		}
+		f.Drain(patience)
+		f.Close()
+	}
+	receive(key("A"), "1 of A, down", true)
+	receive(key("B"), "2 of B, down", true)
+	receive(key("A"), "3 of A", false)
+	receive(key("B"), "4 of B", false)
+	routes, err := st.WaitingRoutes(t.Context())
+	if err != nil || len(routes) != 0 {
+		t.Errorf("%+v wait, %v", routes, err)
+	}
+	all, err := st.Routes(t.Context())
+	if err != nil || len(all) != 2 {
+		t.Fatalf("%+v, %v", all, err)
+	}
+	for _, r := range all {
+		if requests, spans, err := st.Unsent(t.Context(), r); err != nil || requests != 0 || spans != 0 || r.Sent != 2 {
+			t.Errorf("%+v: %d requests, %d spans wait, %v", r, requests, spans, err)
+		}
+	}
+	for name, want := range map[string]string{"1 of A, down": "A", "2 of B, down": "B", "3 of A": "A", "4 of B": "B"} {
+		keys := sent(name)
+		if len(keys) == 0 {
+			t.Errorf("%s was not sent", name)
+		}
+		for _, key := range keys {
+			if key != want {
+				t.Errorf("%s was sent with the key of %s", name, key)
+			}
+		}
+	}
+}

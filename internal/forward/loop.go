@@ -35,11 +35,11 @@ type loop struct {
 
 	counted  map[int64]bool // dead letters that Stats.Dead has
 	deadRead int64          // id of the last dead letter that was read; see revive
-	dead     bool  // there may be dead letters to read
-	failures int   // in a row
-	refusals int   // in a row
-	access   bool  // the pause is for a refusal of us
-	asked    bool  // the pause was asked for by the backend
+	dead     bool           // there may be dead letters to read
+	failures int            // in a row
+	refusals int            // in a row
+	access   bool           // the pause is for a refusal of us
+	asked    bool           // the pause was asked for by the backend
 	pause    time.Time
 	told     bool // of a refusal
 
@@ -165,7 +165,7 @@ func (l *loop) fill(ctx context.Context) {
 				return
 			}
 			var err error
-			if l.unread, err = l.store.RequestsAfter(ctx, l.route.Run, l.read); err != nil {
+			if l.unread, err = l.store.RequestsOf(ctx, l.route.Run, l.route.ID, l.read); err != nil {
 				l.fail(ctx, err)
 				return
 			}

@@ -31,7 +31,7 @@ func (o *outgoing) remember(ctx context.Context, st *store.Store, r store.Route)
 	after, err := st.Back(ctx, r.Run, r.Position, maxRemembered)
 	for err == nil {
 		var page []store.Request
-		page, err = st.RequestsAfter(ctx, r.Run, after)
+		page, err = st.RequestsOf(ctx, r.Run, r.ID, after)
 		if len(page) == 0 {
 			return
 		}

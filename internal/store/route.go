@@ -172,7 +172,7 @@ func (s *Store) Route(ctx context.Context, id int64) (Route, error) {
 
 // WaitingRoutes returns the routes of which requests wait, or dead letters that other credentials may revive, the oldest first.
 func (s *Store) WaitingRoutes(ctx context.Context) ([]Route, error) {
-	return s.routes(ctx, `WHERE EXISTS (SELECT 1 FROM request WHERE request.run = r.run AND request.id > r.position)
+	return s.routes(ctx, `WHERE EXISTS (SELECT 1 FROM request WHERE request.run = r.run AND request.id > r.position AND `+wanted+`)
 		OR EXISTS (SELECT 1 FROM forward_dead WHERE route = r.id AND access)`)
 }
 
@@ -322,20 +322,6 @@ func (s *Store) DeadLetters(ctx context.Context, route, after int64) (letters []
 	return letters, nil
 }
 
-// RequestsAfter returns the requests of a run that follow the one with id after, in order of arrival: as many as have about
-// 4 MiB, none when there are no more.
-func (s *Store) RequestsAfter(ctx context.Context, run string, after int64) ([]Request, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("read requests: %w", err)
-	}
-	const query = "SELECT id, run, received, body FROM request WHERE run = ? AND id > ? ORDER BY id LIMIT ?"
-	page, err := s.requests(query, run, after, int64(pageRows))
-	if err != nil {
-		return nil, explain("read requests", err)
-	}
-	return page, nil
-}
-
 // maxUnsent bounds how many requests Unsent looks at.
 const maxUnsent = 1 << 14
 
@@ -349,7 +335,8 @@ func (s *Store) Unsent(ctx context.Context, r Route) (requests, spans int64, err
 	for _, id := range r.Ahead {
 		ahead[id] = true
 	}
-	const query = "SELECT id, summary FROM request WHERE run = ? AND id > ? ORDER BY id LIMIT ?"
+	const of = " FROM forward_route AS r JOIN request ON request.run = r.run WHERE r.id = ? AND request.id > ? AND " + wanted
+	const query = "SELECT request.id, request.summary" + of + " ORDER BY request.id LIMIT ?"
 	var seen int64
 	err = s.change(func(c *conn) error { // mostly few rows: no connection is opened for them
 		err := c.query(query, func(columns []driver.Value) error {
@@ -373,11 +360,11 @@ func (s *Store) Unsent(ctx context.Context, r Route) (requests, spans int64, err
 				spans = max(0, spans-r.Begun.Spans)
 			}
 			return nil
-		}, r.Run, r.Position, int64(maxUnsent))
+		}, r.ID, r.Position, int64(maxUnsent))
 		if err != nil || seen < maxUnsent {
 			return err
 		}
-		all, err := c.integer("SELECT count(*) FROM request WHERE run = ? AND id > ?", r.Run, r.Position)
+		all, err := c.integer("SELECT count(*)"+of, r.ID, r.Position)
 		spans = int64(math.Round(float64(spans) * float64(all) / float64(seen)))
 		requests += all - seen
 		return err

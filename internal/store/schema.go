@@ -64,7 +64,12 @@ var migrations = []string{
 	DROP TABLE forward_target;
 	ALTER TABLE forward_identity RENAME TO forward_target;
 	ALTER TABLE forward_route ADD COLUMN begun INTEGER NOT NULL DEFAULT 0;
-	ALTER TABLE forward_route ADD COLUMN begun_spans INTEGER NOT NULL DEFAULT 0;`,
+	ALTER TABLE forward_route ADD COLUMN begun_spans INTEGER NOT NULL DEFAULT 0;
+	CREATE TABLE forward_gap (route INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL);
+	DROP TRIGGER request_unsent;
+	CREATE TRIGGER request_unsent AFTER DELETE ON request
+	BEGIN UPDATE forward_route SET removed = removed + 1 WHERE run = OLD.run AND position < OLD.id
+		AND NOT EXISTS (SELECT 1 FROM forward_gap WHERE route = forward_route.id AND OLD.id BETWEEN first AND last); END;`,
 }
 
 // errForeign says that the file is somebody else's database.
