@@ -212,6 +212,10 @@ func (o *onward) account(sent forward.Stats) (parts []string) {
 		parts = append(parts, timeline.FormatCount(missed)+" refused by "+name+reason)
 		reason = ""
 	}
+	if sent.Removed > 0 {
+		parts = append(parts, counted(int(sent.Removed), "request", "requests")+" removed before "+name+" took them"+reason)
+		reason = ""
+	}
 	if sent.Waiting > 0 {
 		verb := "wait"
 		if sent.Waiting == 1 {

@@ -45,6 +45,7 @@ type Stats struct {
 	Dead     int64     // refused for good, kept as dead letters
 	Local    int64     // left out: recorded only, unfinished, or not chosen by the user's sampler
 	Waiting  int64     // not sent yet; only what Drain and Close return has it
+	Removed  int64     // requests that the store has removed before they were sent; as Waiting
 	Reason   string    // of the last failure, or of the last rejection; empty when all is well
 	Failing  bool      // the last try failed
 	Next     time.Time // when the next try is made while Failing
@@ -57,6 +58,7 @@ func (s *Stats) Add(o Stats) {
 	s.Dead += o.Dead
 	s.Local += o.Local
 	s.Waiting += o.Waiting
+	s.Removed += o.Removed
 	if o.Reason != "" {
 		s.Reason = o.Reason
 	}
@@ -225,6 +227,7 @@ func (f *Forwarder) withWaiting() Stats {
 	ctx := context.Background()
 	route, err := f.store.Route(ctx, f.route.ID)
 	if err == nil {
+		stats.Removed = route.Removed - f.route.Removed
 		_, stats.Waiting, err = f.store.Unsent(ctx, route)
 	}
 	if err != nil && !errors.Is(err, store.ErrNotFound) {

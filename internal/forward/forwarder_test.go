@@ -3,8 +3,10 @@ package forward
 import (
 	"context"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"maps"
+	"math/rand/v2"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -130,6 +132,32 @@ func openVia(t *testing.T, st *store.Store, b *Backend, by transport) *Forwarder
 		t.Fatal(err)
 	}
 	return f
+}
+
+// What a cap removes before it was sent is counted.
+func TestRemovedBeforeItWasSent(t *testing.T) {
+	c := forkspantest.NewCollector(t)
+	c.AnswerAll(forkspantest.Answer{Status: 503})
+	st, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "forkspan.db"), store.Options{MaxBytes: 4 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	f := openTo(t, st, backendOf(t, c, endpoint.HTTP), Options{})
+	noise := rand.NewChaCha8([32]byte{1})
+	const requests = 60
+	for i := range requests {
+		text := make([]byte, 64<<10)
+		_, _ = noise.Read(text)
+		put(t, st, "R", numbered(t, i, 1, hex.EncodeToString(text)))
+	}
+	if err := st.EnforceCaps(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	f.Drain(soon(t))
+	if got := f.Close(); got.Removed == 0 || got.Removed+got.Waiting != requests || got.Sent != 0 {
+		t.Errorf("%+v", got)
+	}
 }
 
 var protocols = []string{endpoint.GRPC, endpoint.HTTP, endpoint.JSON}
