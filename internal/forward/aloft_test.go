@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"time"
 
 	trace "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
@@ -133,5 +134,16 @@ func TestPaceAfterFailures(t *testing.T) {
 	l.take(t.Context(), result{part: part, err: errors.New("connection reset by peer")})
 	if p.most() != leastAloft {
 		t.Errorf("after no answer %d", p.most())
+	}
+}
+
+// A pause that the backend has asked for is not ended by an answer to what was under way at the time.
+func TestPauseOutlivesOtherAnswers(t *testing.T) {
+	l := &loop{Forwarder: &Forwarder{}, pace: new(Pace)}
+	l.take(t.Context(), result{part: &part{of: &letter{request: 1, parts: 1}, spans: 1}, err: busy(time.Hour).err})
+	asked := l.pause
+	l.take(t.Context(), result{part: &part{of: &letter{request: 2, parts: 1}, spans: 1}})
+	if l.pause != asked || time.Until(l.pause) < 59*time.Minute {
+		t.Errorf("the pause is over in %v", time.Until(l.pause))
 	}
 }
