@@ -21,8 +21,9 @@ import (
 const forwardLong = `Send what earlier runs have left for your backends, because those were down or too slow when the runs ended.
 
 Which run goes where is in the store; headers and keys are not, so that a backend that takes some is sent to
-only where they are set: in the same OTEL_EXPORTER_OTLP_… variables, or with --to. Everything is sent at least once.
-It ends when all is sent, or when a backend has taken nothing for the time of --drain; the exit status is then 1.
+only where they are set: in the same OTEL_EXPORTER_OTLP_… variables, or with --to. What was to go with one token is not
+sent with another, which may be another tenant's: after a token was changed, --adopt says that this one will do.
+Everything is sent at least once. It ends when all is sent, or when a backend has taken nothing for the time of --drain; the exit status is then 1.
 
 What a backend has refused for good is kept as a dead letter: --dead lists them, --again sends them once more. Those
 that were refused for a wrong token or address go again by themselves.`
@@ -30,7 +31,8 @@ that were refused for a wrong token or address go again by themselves.`
 const forwardExample = `  forkspan forward
   forkspan forward --list
   OTEL_EXPORTER_OTLP_HEADERS=api-key=… forkspan forward --to https://otlp.example.com
-  forkspan forward --again`
+  forkspan forward --again
+  forkspan forward --adopt`
 
 // sendFlags are the flags of `forkspan forward`.
 type sendFlags struct {
@@ -39,6 +41,7 @@ type sendFlags struct {
 	list  bool
 	dead  bool
 	again bool
+	adopt bool
 	json  bool
 }
 
@@ -70,6 +73,7 @@ func newForward(a *app) *cobra.Command {
 	flags.BoolVar(&f.list, "list", false, "list the backends, and what waits for them")
 	flags.BoolVar(&f.dead, "dead", false, "list what was refused for good")
 	flags.BoolVar(&f.again, "again", false, "send what was refused for good once more")
+	flags.BoolVar(&f.adopt, "adopt", false, "send what was to go with other headers or another certificate with those set now")
 	flags.BoolVar(&f.json, "json", false, "print JSON (docs/json.md)")
 	cmd.MarkFlagsMutuallyExclusive("list", "dead", "again")
 	return cmd
@@ -108,12 +112,19 @@ func (a *app) forward(ctx context.Context, f sendFlags) error {
 		return err
 	}
 	var done []sending
+	paces := map[string]*forward.Pace{}
 	gone := map[string]bool{} // targets that took nothing
 	for _, r := range routes {
 		s := sending{Route: r}
-		target := r.Target.Protocol + " " + r.Target.Address
+		target := r.Target.Key()
 		if ctx.Err() == nil && !gone[target] {
-			s.stats, s.err = a.sendRoute(ctx, db, r, have, f)
+			if paces[target] == nil {
+				paces[target] = new(forward.Pace)
+			}
+			s.stats, s.err = a.sendRoute(ctx, db, r, have, f, paces[target])
+			if errors.Is(s.err, store.ErrNotFound) { // its run was removed meanwhile
+				continue
+			}
 			gone[target] = s.err == nil && s.stats.Failing
 		}
 		if s.err != nil || gone[target] || ctx.Err() != nil {
@@ -164,10 +175,10 @@ func (a *app) chooseRoutes(ctx context.Context, db *store.Store, f sendFlags) ([
 }
 
 // sendRoute sends what a route has until all is sent, ctx ends, or nothing was taken for the time of --drain.
-func (a *app) sendRoute(ctx context.Context, db *store.Store, r store.Route, have *forward.Backend, f sendFlags) (
-	stats forward.Stats, err error,
-) {
-	opts := forward.Options{Dead: f.again, Notify: func(message string) { a.note(message) }}
+func (a *app) sendRoute(ctx context.Context, db *store.Store, r store.Route, have *forward.Backend, f sendFlags,
+	pace *forward.Pace,
+) (stats forward.Stats, err error) {
+	opts := forward.Options{Dead: f.again, Adopt: f.adopt, Pace: pace, Notify: func(message string) { a.note(message) }}
 	sender, err := forward.Resume(ctx, db, r, have, opts)
 	if err != nil {
 		return stats, err

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"forkspan.dev/forkspan/internal/environ"
 	"forkspan.dev/forkspan/internal/forward"
 	"forkspan.dev/forkspan/internal/store"
 	"forkspan.dev/forkspan/internal/timeline"
@@ -27,11 +29,17 @@ type targetState struct {
 	Removed  int64    `json:"removedRequests,omitempty"`
 	Error    string   `json:"error,omitempty"`
 	ErrorAt  string   `json:"errorAt,omitempty"`
+	Blocked  string   `json:"blocked,omitempty"` // why what waits is not sent from here
 	at       time.Time
+	key      string
 }
 
 func (a *app) listTargets(ctx context.Context, f sendFlags) error {
-	states, err := a.targetStates(ctx)
+	have, err := forward.Find(f.to, environ.Lookup(os.Environ()))
+	if err != nil {
+		return fmt.Errorf("forward: %w", err)
+	}
+	states, err := a.targetStates(ctx, have)
 	if err != nil {
 		return err
 	}
@@ -55,14 +63,17 @@ func (a *app) listTargets(ctx context.Context, f sendFlags) error {
 		if last != "" {
 			last = ago(time.Now(), s.at) + ": " + because(last)
 		}
+		if s.Blocked != "" {
+			last = strings.TrimPrefix(last+"; "+s.Blocked, "; ")
+		}
 		t.add(s.Target, s.Protocol, strconv.Itoa(s.Runs), timeline.FormatCount(s.Sent), timeline.FormatCount(s.Waiting),
 			timeline.FormatCount(s.Dead), timeline.FormatCount(s.Removed), last)
 	}
 	return a.writeTable(t, len(t.head)-1, 0)
 }
 
-// targetStates adds up the routes of each target.
-func (a *app) targetStates(ctx context.Context) ([]*targetState, error) {
+// targetStates adds up the routes of each target. have is the backend that is set.
+func (a *app) targetStates(ctx context.Context, have *forward.Backend) ([]*targetState, error) {
 	db, err := a.openExisting(ctx)
 	if errors.Is(err, errNothingRecorded) {
 		return nil, nil
@@ -79,18 +90,21 @@ func (a *app) targetStates(ctx context.Context) ([]*targetState, error) {
 	if err != nil {
 		return nil, err
 	}
-	dead := map[int64]int64{}
+	dead, revivable := map[int64]int64{}, map[int64]bool{}
 	for _, d := range letters {
 		dead[d.Route] += d.Spans
+		revivable[d.Route] = revivable[d.Route] || d.Access
 	}
 	var states []*targetState
 	for _, r := range routes {
 		at := slices.IndexFunc(states, func(s *targetState) bool {
-			return s.Target == r.Target.Address && s.Protocol == r.Target.Protocol
+			return s.key == r.Target.Key()
 		})
 		if at < 0 {
 			at = len(states)
-			states = append(states, &targetState{Target: r.Target.Address, Protocol: r.Target.Protocol, Needs: r.Target.Needs})
+			states = append(states, &targetState{
+				Target: r.Target.Address, Protocol: r.Target.Protocol, Needs: r.Target.Needs, key: r.Target.Key(),
+			})
 		}
 		s := states[at]
 		_, waiting, err := db.Unsent(ctx, r)
@@ -105,6 +119,9 @@ func (a *app) targetStates(ctx context.Context) ([]*targetState, error) {
 		s.Removed += r.Removed
 		if r.Error != "" && !r.Failed.Before(s.at) {
 			s.Error, s.at, s.ErrorAt = r.Error, r.Failed, jsonTime(r.Failed)
+		}
+		if _, err := forward.For(r.Target, have, false); err != nil && (waiting > 0 || revivable[r.ID]) {
+			s.Blocked = err.Error()
 		}
 	}
 	return states, nil
@@ -180,7 +197,7 @@ type jsonSending struct {
 // reportSendings prints what became of what waited: a line a target, or a member a run.
 func (a *app) reportSendings(f sendFlags, done []sending) error {
 	list := []jsonSending{}
-	var targets []string
+	var targets []store.Target
 	sums := map[string]forward.Stats{}
 	for _, s := range done {
 		j := jsonSending{s.Run, s.Target.Address, s.stats.Sent, s.stats.Rejected, s.stats.Dead, s.stats.Waiting, s.stats.Reason}
@@ -188,12 +205,13 @@ func (a *app) reportSendings(f sendFlags, done []sending) error {
 			j.Error, s.stats.Reason = s.err.Error(), s.err.Error()
 		}
 		list = append(list, j)
-		if !slices.Contains(targets, j.Target) {
-			targets = append(targets, j.Target)
+		key := s.Target.Key()
+		sum, known := sums[key]
+		if !known {
+			targets = append(targets, s.Target)
 		}
-		sum := sums[j.Target]
 		sum.Add(s.stats)
-		sums[j.Target] = sum
+		sums[key] = sum
 	}
 	if f.json {
 		return a.writeJSON(struct {
@@ -206,7 +224,7 @@ func (a *app) reportSendings(f sendFlags, done []sending) error {
 		return err
 	}
 	for _, target := range targets {
-		sum := sums[target]
+		sum := sums[target.Key()]
 		parts := []string{counted(int(sum.Sent), "span", "spans") + " sent"}
 		for _, n := range []struct {
 			count int64
@@ -216,13 +234,16 @@ func (a *app) reportSendings(f sendFlags, done []sending) error {
 				parts = append(parts, timeline.FormatCount(n.count)+n.what)
 			}
 		}
-		line := target + ": " + strings.Join(parts, ", ")
+		line := target.Address + ": " + strings.Join(parts, ", ")
 		if sum.Reason != "" {
 			line += " (" + because(sum.Reason) + ")"
 		}
 		if _, err := fmt.Fprintln(a.Stdout, line); err != nil {
 			return err
 		}
+	}
+	if slices.ContainsFunc(done, func(s sending) bool { return errors.Is(s.err, forward.ErrOthers) }) {
+		fmt.Fprintln(a.Stderr, "hint: forkspan forward --adopt sends it with those that are set here")
 	}
 	return nil
 }

@@ -227,6 +227,10 @@ func (o *onward) account(sent forward.Stats) (parts []string) {
 		parts = append(parts, timeline.FormatCount(missed)+" refused by "+name+reason)
 		reason = ""
 	}
+	if sent.Removed > 0 {
+		parts = append(parts, counted(int(sent.Removed), "request", "requests")+" removed before "+name+" took them"+reason)
+		reason = ""
+	}
 	if sent.Waiting > 0 {
 		verb, them := "wait", "them"
 		if sent.Waiting == 1 {

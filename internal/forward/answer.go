@@ -37,6 +37,8 @@ type failure struct {
 	verdict verdict
 	after   time.Duration // not to be tried again before; 0 when the backend does not say
 	err     error
+
+	unanswered bool // the backend may have taken the request all the same
 }
 
 func (f *failure) Error() string { return f.err.Error() }
@@ -47,7 +49,7 @@ func judge(err error) *failure {
 	if f, ok := errors.AsType[*failure](err); ok {
 		return f
 	}
-	return &failure{verdict: again, err: err}
+	return &failure{verdict: again, err: err, unanswered: true}
 }
 
 // maxAfter bounds how long a backend can make us wait.
@@ -63,8 +65,8 @@ func httpFailure(resp *http.Response, body []byte, now time.Time) *failure {
 	case http.StatusRequestEntityTooLarge:
 		f.verdict = tooLarge
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed,
-		http.StatusProxyAuthRequired, http.StatusUpgradeRequired, http.StatusMovedPermanently, http.StatusFound,
-		http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		http.StatusProxyAuthRequired, http.StatusUpgradeRequired, http.StatusUnsupportedMediaType, http.StatusMovedPermanently,
+		http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
 		f.verdict = noAccess
 	}
 	f.err = errors.New(strings.TrimSpace(fmt.Sprintf("status %d %s", resp.StatusCode, printable(reason(resp, body)))))
@@ -140,7 +142,9 @@ func grpcFailure(err error) *failure {
 		if f.verdict = again; f.after == 0 && saysTooLarge(message) {
 			f.verdict = tooLarge
 		}
-	case codes.Canceled, codes.DeadlineExceeded, codes.Aborted, codes.OutOfRange, codes.Unavailable, codes.DataLoss:
+	case codes.Canceled, codes.DeadlineExceeded, codes.Unavailable:
+		f.verdict, f.unanswered = again, f.after == 0
+	case codes.Aborted, codes.OutOfRange, codes.DataLoss:
 		f.verdict = again
 	case codes.Unauthenticated, codes.PermissionDenied, codes.Unimplemented, codes.NotFound:
 		f.verdict = noAccess

@@ -56,8 +56,11 @@ func apply(body []byte, changes []*change) (changed []byte, left int, err error)
 
 func (c *change) apply(s *tracepb.Span) {
 	for _, link := range s.GetLinks() {
-		if to, ok := c.links[otlp.SpanID(link.GetSpanId())]; ok {
-			link.SpanId = to[:]
+		if len(link.GetTraceId()) != len(otlp.TraceID{}) || len(link.GetSpanId()) != len(otlp.SpanID{}) {
+			continue
+		}
+		if to, ok := c.links[spanRef{otlp.TraceID(link.GetTraceId()), otlp.SpanID(link.GetSpanId())}]; ok {
+			link.TraceId, link.SpanId = to.trace[:], to.span[:]
 		}
 	}
 	if c.root {

@@ -68,6 +68,7 @@ func (b *Backend) Target() store.Target {
 	if b.TLS != nil && len(b.TLS.Certificates) > 0 {
 		t.Needs = append(t.Needs, "client certificate")
 	}
+	t.Identity = b.identity(secret)
 	return t
 }
 

@@ -130,10 +130,10 @@ func TestTarget(t *testing.T) {
 		if target.Address != tt.address || strings.Join(target.Needs, ", ") != tt.needs {
 			t.Errorf("%s: %+v", tt.env, target)
 		}
-		if b, err := For(target, have); err != nil || b != have {
+		if b, err := For(target, have, false); err != nil || b != have {
 			t.Errorf("%s: with the same environment %v, %v", tt.env, b, err)
 		}
-		b, err := For(target, nil)
+		b, err := For(target, nil, false)
 		if tt.needs != "" {
 			if err == nil || !strings.Contains(err.Error(), tt.needs) {
 				t.Errorf("%s: without it %v", tt.env, err)

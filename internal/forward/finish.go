@@ -19,7 +19,7 @@ type leftover struct {
 // finish queues what goes out at the end of the run.
 func (l *loop) finish(ctx context.Context) {
 	settings := &l.options.Settings
-	if !settings.finishing() || l.finishing > 0 || !l.over.Load() || len(l.drains) == 0 || l.more || l.access || len(l.queue) > 0 {
+	if !settings.finishing() || l.finishing > 0 || !l.over.Load() || len(l.drains) == 0 || !l.exhausted() || l.access || len(l.queue) > 0 {
 		return
 	}
 	leftovers, err := l.leftovers(ctx)

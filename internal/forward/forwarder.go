@@ -30,8 +30,12 @@ type Options struct {
 	Settings
 	Run      string           // whose requests are sent; "" for those without a run that come from now on
 	Dead     bool             // send all dead letters again, not only those that other credentials may revive
+	Adopt    bool             // Resume: send with the headers and the certificate that are set, whatever they were before
 	Reserved *Reservation     // for the same run and target, which the forwarder then has, or a failed Open gives up; may be nil
+	Pace     *Pace            // of the forwarders to the same backend before, and for those to come; may be nil
 	Notify   func(msg string) // told once what the user should know; may be nil
+
+	resumed bool // the run has ended before
 }
 
 // Stats counts spans since Open.
@@ -41,7 +45,8 @@ type Stats struct {
 	Dead     int64     // refused for good, kept as dead letters
 	Local    int64     // left out: recorded only, unfinished, or not chosen by the user's sampler
 	Waiting  int64     // not sent yet; only what Drain and Close return has it
-	Unended  bool      // what goes out at the run's end has not, or not all; only what Drain and Close return has it
+	Unended  bool      // what goes out at the run's end has not, or not all; as Waiting
+	Removed  int64     // requests that the store has removed before they were sent; as Waiting
 	Reason   string    // of the last failure, or of the last rejection; empty when all is well
 	Failing  bool      // the last try failed
 	Next     time.Time // when the next try is made while Failing
@@ -55,6 +60,7 @@ func (s *Stats) Add(o Stats) {
 	s.Local += o.Local
 	s.Waiting += o.Waiting
 	s.Unended = s.Unended || o.Unended
+	s.Removed += o.Removed
 	if o.Reason != "" {
 		s.Reason = o.Reason
 	}
@@ -91,18 +97,14 @@ type drainage struct {
 // Open begins to send the requests of a run to b, from where the last forwarder of that run and target has come to, in the
 // background. Close ends it. ErrBusy when another process is at it.
 func Open(ctx context.Context, st *store.Store, b *Backend, opts Options) (*Forwarder, error) {
-	t, err := newTransport(b)
+	route, err := st.PutRoute(ctx, opts.Run, b.Target(), opts.Settings.encode(), opts.Settings.finishing())
 	if err != nil {
 		if opts.Reserved != nil {
 			opts.Reserved.unlock()
 		}
-		return nil, fmt.Errorf("forward to %s: %w", b.Name(), err)
+		return nil, err
 	}
-	f, err := open(ctx, st, b, t, opts)
-	if err != nil {
-		t.close()
-	}
-	return f, err
+	return openRoute(ctx, st, route, b, opts)
 }
 
 // Reservation is a run's way to a target before a forwarder goes it. A process that ends gives it up.
@@ -139,27 +141,41 @@ func (r *Reservation) Release(ctx context.Context) error {
 	return r.store.DropRoute(ctx, r.route)
 }
 
-func open(ctx context.Context, st *store.Store, b *Backend, t transport, opts Options) (_ *Forwarder, err error) {
-	mine := opts.Reserved
+// openRoute gives opts.Reserved up when it fails.
+func openRoute(ctx context.Context, st *store.Store, route store.Route, b *Backend, opts Options) (_ *Forwarder, err error) {
 	defer func() {
-		if err != nil && mine != nil {
-			mine.unlock()
+		if err != nil && opts.Reserved != nil {
+			opts.Reserved.unlock()
 		}
 	}()
-	route, err := st.PutRoute(ctx, opts.Run, b.Target(), opts.Settings.encode(), opts.Settings.finishing())
+	t, err := newTransport(b)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("forward to %s: %w", b.Name(), err)
 	}
-	if mine == nil {
-		if mine, err = reserve(st, route.ID); err != nil {
+	f, err := open(ctx, st, route, b, t, opts)
+	if err != nil {
+		t.close()
+	}
+	return f, err
+}
+
+func open(ctx context.Context, st *store.Store, route store.Route, b *Backend, t transport, opts Options) (*Forwarder, error) {
+	var err error
+	if opts.Reserved == nil {
+		if opts.Reserved, err = reserve(st, route.ID); err != nil {
 			return nil, err
 		}
 	}
 	if route, err = st.Route(ctx, route.ID); err != nil { // another may have moved it before it gave the lock up
 		return nil, err
 	}
+	if opts.Run == "" && !opts.resumed {
+		if err = st.TakeOver(ctx, route.ID); err != nil {
+			return nil, err
+		}
+	}
 	f := &Forwarder{
-		store: st, route: route, options: opts, unlock: mine.unlock,
+		store: st, route: route, options: opts, unlock: opts.Reserved.unlock,
 		wake: make(chan struct{}, 1), drain: make(chan drainage), done: make(chan struct{}),
 	}
 	var all context.Context
@@ -227,6 +243,7 @@ func (f *Forwarder) withWaiting() Stats {
 	route, err := f.store.Route(ctx, f.route.ID)
 	if err == nil {
 		stats.Unended = route.Finishing && f.over.Load()
+		stats.Removed = route.Removed - f.route.Removed
 		_, stats.Waiting, err = f.store.Unsent(ctx, route)
 		f.mu.Lock()
 		stats.Waiting += f.left

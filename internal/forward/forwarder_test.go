@@ -3,10 +3,13 @@ package forward
 import (
 	"context"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"maps"
+	"math/rand/v2"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -117,6 +120,46 @@ func openTo(t *testing.T, st *store.Store, b *Backend, opts Options) *Forwarder 
 	return f
 }
 
+// openVia is openTo with the test's own transport.
+func openVia(t *testing.T, st *store.Store, b *Backend, by transport) *Forwarder {
+	t.Helper()
+	route, err := st.PutRoute(t.Context(), "R", b.Target(), "{}", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := open(t.Context(), st, route, b, by, Options{Run: "R"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// What a cap removes before it was sent is counted.
+func TestRemovedBeforeItWasSent(t *testing.T) {
+	c := forkspantest.NewCollector(t)
+	c.AnswerAll(forkspantest.Answer{Status: 503})
+	st, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "forkspan.db"), store.Options{MaxBytes: 4 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	f := openTo(t, st, backendOf(t, c, endpoint.HTTP), Options{})
+	noise := rand.NewChaCha8([32]byte{1})
+	const requests = 60
+	for i := range requests {
+		text := make([]byte, 64<<10)
+		_, _ = noise.Read(text)
+		put(t, st, "R", numbered(t, i, 1, hex.EncodeToString(text)))
+	}
+	if err := st.EnforceCaps(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	f.Drain(soon(t))
+	if got := f.Close(); got.Removed == 0 || got.Removed+got.Waiting != requests || got.Sent != 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
 var protocols = []string{endpoint.GRPC, endpoint.HTTP, endpoint.JSON}
 
 // distinct counts the different spans.
@@ -213,6 +256,7 @@ func btoi(b bool) int {
 type limited struct {
 	limit    int
 	refusal  *failure
+	mu       sync.Mutex
 	arrived  map[string]int
 	requests int
 }
@@ -220,6 +264,8 @@ type limited struct {
 func (l *limited) close() {}
 
 func (l *limited) send(_ context.Context, body []byte) (answer, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.requests++
 	spans, err := otlp.Decode(body)
 	if err != nil {
@@ -257,10 +303,7 @@ func TestTooLargeIsSplit(t *testing.T) {
 			// The fake says the same to all it refuses: here to all with the one span.
 			l := &limited{limit: 1 << 20, refusal: tooLargeOf(t, c, protocol), arrived: map[string]int{}}
 			b := backendOf(t, c, protocol)
-			f, err := open(t.Context(), st, b, l, Options{Run: "R"})
-			if err != nil {
-				t.Fatal(err)
-			}
+			f := openVia(t, st, b, l)
 			got := f.Drain(waiting(t))
 			f.Close()
 			if got.Sent != 40 || got.Dead != 1 || got.Waiting != 0 || len(l.arrived) != 40 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -21,21 +22,24 @@ type loop struct {
 	fixed     bool // the timeout is the user's choice
 	outgoing  *outgoing
 
-	more    bool           // there may be requests that are not read
-	read    int64          // id of the last request that was read
-	ahead   map[int64]bool // requests that the forwarder before us has settled, and we have not read
+	more    bool            // there may be requests that are not read
+	read    int64           // id of the last request that was read
+	unread  []store.Request // read, and not looked at
+	ahead   map[int64]bool  // requests that the forwarder before us has settled, and we have not looked at
+	begun   store.Begun     // likewise
 	letters []*letter
 	queue   []*part
-	flying  int
-	usual   time.Duration // to an answer, lately
+	aloft   aloft
+	pace    *Pace
 	results chan result
 
-	deadRead int64 // id of the last dead letter that was read; see revive
-	dead     bool  // there may be dead letters to read
-	failures int   // in a row
-	refusals int   // in a row
-	access   bool  // the pause is for a refusal of us
-	asked    bool  // the pause was asked for by the backend
+	counted  map[int64]bool // dead letters that Stats.Dead has
+	deadRead int64          // id of the last dead letter that was read; see revive
+	dead     bool           // there may be dead letters to read
+	failures int            // in a row
+	refusals int            // in a row
+	access   bool           // the pause is for a refusal of us
+	asked    bool           // the pause was asked for by the backend
 	pause    time.Time
 	told     bool // of a refusal
 
@@ -55,6 +59,7 @@ type letter struct {
 	again   bool  // it is a dead letter once more
 	last    int64 // id of a leftover of the run; 0 for none
 	spans   int64 // of that
+	settled int64 // spans, from its first one on
 }
 
 // part is what is sent at once: a letter, or some of its spans.
@@ -62,6 +67,7 @@ type part struct {
 	of    *letter
 	body  []byte
 	spans int64
+	first int64 // the place of its first span in the letter
 }
 
 // result is what became of a try.
@@ -78,7 +84,10 @@ func newLoop(f *Forwarder, b *Backend, t transport) *loop {
 		Forwarder: f, transport: t, name: b.Name(), atMost: b.maxRequest(), timeout: b.Timeout, fixed: b.Timeout > 0,
 		outgoing: newOutgoing(f.options.Settings),
 		more:     true, read: f.route.Position, dead: true, results: make(chan result, senders),
-		ahead: make(map[int64]bool),
+		ahead: make(map[int64]bool), counted: make(map[int64]bool), begun: f.route.Begun, pace: f.options.Pace,
+	}
+	if l.pace == nil {
+		l.pace = new(Pace)
 	}
 	if !l.fixed {
 		l.timeout = slowTimeout
@@ -96,6 +105,7 @@ func (l *loop) run(ctx context.Context) {
 	defer l.transport.close()
 	l.outgoing.remember(ctx, l.store, l.route)
 	for ctx.Err() == nil {
+		l.settle() // before more is sent: until then what was answered may come twice, too
 		l.fill(ctx)
 		l.finish(ctx)
 		l.dispatch(ctx)
@@ -103,7 +113,7 @@ func (l *loop) run(ctx context.Context) {
 		l.answerDrains(ctx)
 		l.wait(ctx)
 	}
-	for ; l.flying > 0; l.flying-- { // they end with ctx, some with an answer
+	for l.aloft.parts > 0 { // they end with ctx, some with an answer
 		l.take(ctx, <-l.results)
 	}
 	l.settle()
@@ -112,7 +122,7 @@ func (l *loop) run(ctx context.Context) {
 // wait returns when there is something to do.
 func (l *loop) wait(ctx context.Context) {
 	var tick <-chan time.Time
-	if wait := time.Until(l.pause); wait > 0 && (len(l.queue) > 0 || l.access || l.more || l.dead) {
+	if wait := time.Until(l.pause); wait > 0 && (len(l.queue) > 0 || l.access || !l.exhausted() || l.dead) {
 		timer := time.NewTimer(wait)
 		defer timer.Stop()
 		tick = timer.C
@@ -123,10 +133,8 @@ func (l *loop) wait(ctx context.Context) {
 	}
 	select {
 	case r := <-l.results:
-		l.flying--
 		l.take(ctx, r)
 		for len(l.results) > 0 { // one transaction for all that are there
-			l.flying--
 			l.take(ctx, <-l.results)
 		}
 	case <-l.wake:
@@ -154,19 +162,29 @@ func (l *loop) fill(ctx context.Context) {
 	if l.dead && len(l.queue) == 0 {
 		l.revive(ctx)
 	}
-	for l.more && len(l.queue) < senders && len(l.letters) < window {
-		requests, err := l.store.RequestsAfter(ctx, l.route.Run, l.read)
-		if err != nil {
-			l.fail(ctx, err)
-			return
+	for len(l.queue) < senders && len(l.letters) < window {
+		if len(l.unread) == 0 {
+			if !l.more {
+				return
+			}
+			var err error
+			if l.unread, err = l.store.RequestsOf(ctx, l.route.Run, l.route.ID, l.read); err != nil {
+				l.fail(ctx, err)
+				return
+			}
+			l.more = len(l.unread) > 0
+			continue
 		}
-		l.more = len(requests) > 0
-		for _, r := range requests {
-			l.read = r.ID
-			l.accept(r)
-		}
+		r := l.unread[0]
+		l.unread[0] = store.Request{}
+		l.unread = l.unread[1:]
+		l.read = r.ID
+		l.accept(r)
 	}
 }
+
+// exhausted tells whether all that is in the store has been looked at.
+func (l *loop) exhausted() bool { return !l.more && len(l.unread) == 0 }
 
 // accept queues a request as it goes out, unless it went before.
 func (l *loop) accept(r store.Request) {
@@ -175,6 +193,14 @@ func (l *loop) accept(r store.Request) {
 		l.count(func(s *Stats) { s.Local += local })
 	}
 	of := &letter{request: r.ID}
+	if l.begun.Request == r.ID && l.options.Settings.Ratio == nil {
+		if rest, ok := tail(body, spans, l.begun.Spans); ok {
+			body, spans, of.settled = rest, spans-l.begun.Spans, l.begun.Spans
+		}
+	}
+	if l.begun.Request <= r.ID {
+		l.begun = store.Begun{}
+	}
 	l.letters = append(l.letters, of)
 	if spans == 0 || l.ahead[r.ID] {
 		delete(l.ahead, r.ID)
@@ -186,13 +212,25 @@ func (l *loop) accept(r store.Request) {
 
 // enqueue queues a letter, in parts where it is sure to be too large.
 func (l *loop) enqueue(of *letter, body []byte, spans int64) {
-	parts := []*part{{of, body, spans}}
+	whole := &part{of: of, body: body, spans: spans, first: of.settled}
+	parts := []*part{whole}
 	if l.atMost > 0 {
-		parts = split(parts[0], l.atMost)
+		parts = split(whole, l.atMost)
 	}
-	of.parts += len(parts)
+	of.parts++
 	of.split = len(parts) > 1
-	l.queue = append(l.queue, parts...)
+	l.queue = append(l.queue, replace(whole, parts)...)
+}
+
+// replace has a part's place taken by those that it was cut into.
+func replace(p *part, parts []*part) []*part {
+	at := p.first
+	for _, q := range parts {
+		q.first = at
+		at += q.spans
+	}
+	p.of.parts += len(parts) - 1
+	return parts
 }
 
 // revive queues dead letters: those that other credentials may revive, or all.
@@ -213,29 +251,37 @@ func (l *loop) revive(ctx context.Context) {
 	}
 }
 
-// distant is the time to a backend's answer, for each request that is sent before the answer to another has come.
-const distant = 20 * time.Millisecond
-
-// limit is how many parts may be under way at once: what is under way when we are killed is sent twice. It is one while the
-// backend fails or is near, more for one that is far away.
-func (l *loop) limit() int {
-	if l.failures > 0 || l.refusals > 0 {
-		return 1
+// most is how many spans may be under way at once. Where somebody waits for the end of a run requests go whole.
+func (l *loop) most() int64 {
+	if len(l.drains) > 0 && !l.options.resumed {
+		return math.MaxInt64
 	}
-	return min(senders, 1+int(l.usual/distant))
+	return l.pace.most()
 }
 
 // dispatch sends what may be sent.
 func (l *loop) dispatch(ctx context.Context) {
-	limit := l.limit()
+	limit, most := senders, l.most()
+	if l.failures > 0 || l.refusals > 0 || l.pace.answers == 0 {
+		limit = 1 // one is enough to find out
+	}
 	if l.access || time.Now().Before(l.pause) {
 		return
 	}
-	for l.flying < limit && len(l.queue) > 0 {
+	for l.aloft.parts < limit && len(l.queue) > 0 {
 		p := l.queue[0]
+		if p.spans > most-l.aloft.spans {
+			if l.aloft.parts > 0 {
+				return
+			}
+			if parts := chop(p, most); len(parts) > 1 {
+				l.queue = append(replace(p, parts), l.queue[1:]...)
+				p = parts[0]
+			}
+		}
 		l.queue[0] = nil
 		l.queue = l.queue[1:]
-		l.flying++
+		l.aloft.start(p)
 		timeout := l.timeout
 		go func() {
 			try, cancel := context.WithTimeout(ctx, timeout)
@@ -250,14 +296,18 @@ func (l *loop) dispatch(ctx context.Context) {
 // take settles a try, or has its part tried again.
 func (l *loop) take(ctx context.Context, r result) {
 	p := r.part
+	l.aloft.end(p)
 	if r.err == nil {
-		l.usual += (r.took - l.usual) / 8
+		l.pace.answered(p, r.took)
 		l.delivered(p, r.answer)
 		return
 	}
 	f := judge(r.err)
 	if f.verdict == again {
 		l.queue = append([]*part{p}, l.queue...)
+		if f.unanswered {
+			l.pace.calm = 0
+		}
 		if ctx.Err() == nil {
 			l.retryLater(r, f)
 		}
@@ -265,9 +315,8 @@ func (l *loop) take(ctx context.Context, r result) {
 	}
 	if f.verdict == tooLarge && p.spans > 1 {
 		if parts := split(p, len(p.body)-1); len(parts) > 1 {
-			p.of.parts += len(parts) - 1
 			p.of.split = true
-			l.queue = append(parts, l.queue...)
+			l.queue = append(replace(p, parts), l.queue...)
 			return
 		}
 	}
@@ -276,12 +325,17 @@ func (l *loop) take(ctx context.Context, r result) {
 
 func (l *loop) delivered(p *part, a answer) {
 	rejected := min(a.rejected, p.spans)
-	l.failures, l.refusals, l.asked, l.pause = 0, 0, false, time.Time{}
+	l.failures, l.refusals = 0, 0
+	if !l.asked || !time.Now().Before(l.pause) { // what was under way when the backend asked for a pause ends none
+		l.asked, l.pause = false, time.Time{}
+	}
 	l.settled.Sent += p.spans - rejected
 	l.settled.Rejected += rejected
 	l.settled.Error = ""
 	l.closePart(p)
+	died := l.died(p)
 	l.count(func(s *Stats) {
+		s.Dead -= died
 		s.Sent += p.spans - rejected
 		s.Rejected += rejected
 		s.Failing, s.Reason = false, ""
@@ -291,9 +345,20 @@ func (l *loop) delivered(p *part, a answer) {
 	})
 }
 
+// died is how many spans of a part are counted as dead, from the last try of their dead letter.
+func (l *loop) died(p *part) int64 {
+	if l.counted[p.of.dead] {
+		return p.spans
+	}
+	return 0
+}
+
 func (l *loop) closePart(p *part) {
 	of := p.of
 	of.parts--
+	if of.settled == p.first {
+		of.settled += p.spans
+	}
 	l.changed = true
 	if of.parts == 0 && of.dead != 0 && !of.again {
 		l.settled.Revived = append(l.settled.Revived, of.dead)
@@ -349,7 +414,8 @@ func (l *loop) bury(p *part, f *failure) {
 	}
 	l.settled.Dead = append(l.settled.Dead, d)
 	l.closePart(p)
-	l.count(func(s *Stats) { s.Dead += p.spans })
+	died := l.died(p)
+	l.count(func(s *Stats) { s.Dead += p.spans - died })
 	l.failures = 0
 	if l.refusals++; f.verdict != noAccess && l.refusals < maxRefused {
 		l.count(func(s *Stats) { s.Reason = f.Error() })
@@ -384,12 +450,24 @@ func (l *loop) settle() {
 		}
 	}
 	s.Ahead = append(s.Ahead, slices.Sorted(maps.Keys(l.ahead))...)
+	s.Begun = l.begun
+	if len(l.letters) > 0 && l.letters[0].settled > 0 && l.options.Settings.Ratio == nil { // a sampler's spans are not counted on
+		s.Begun = store.Begun{Request: l.letters[0].request, Spans: l.letters[0].settled}
+	}
 	// What was sent has been sent: this is not for ctx to end.
 	if err := l.store.Settle(context.Background(), l.route.ID, s); err != nil {
 		l.count(func(s *Stats) { s.Reason = err.Error() })
 		return // with the next one
 	}
 	l.changed = false
+	for _, id := range s.Revived {
+		delete(l.counted, id)
+	}
+	for i := range s.Dead {
+		if id := s.Dead[i].ID; id != 0 { // it has none when the run was removed
+			l.counted[id] = true
+		}
+	}
 	*s = store.Settlement{Position: s.Position, Error: s.Error}
 }
 
@@ -397,9 +475,9 @@ func (l *loop) settle() {
 func (l *loop) answerDrains(ctx context.Context) {
 	kept := l.drains[:0]
 	for _, d := range l.drains {
-		idle := !l.more && !l.dead && len(l.queue) == 0 && l.flying == 0
-		hopeless := l.flying == 0 && l.access
-		if deadline, ok := d.ctx.Deadline(); ok && l.flying == 0 && l.pause.After(deadline) {
+		idle := l.exhausted() && !l.dead && len(l.queue) == 0 && l.aloft.parts == 0
+		hopeless := l.aloft.parts == 0 && l.access
+		if deadline, ok := d.ctx.Deadline(); ok && l.aloft.parts == 0 && l.pause.After(deadline) {
 			hopeless = true
 		}
 		if idle || hopeless || d.ctx.Err() != nil || ctx.Err() != nil {

@@ -31,7 +31,7 @@ func (o *outgoing) remember(ctx context.Context, st *store.Store, r store.Route)
 	after, err := st.Back(ctx, r.Run, r.Position, maxRemembered)
 	for err == nil {
 		var page []store.Request
-		page, err = st.RequestsAfter(ctx, r.Run, after)
+		page, err = st.RequestsOf(ctx, r.Run, r.ID, after)
 		if len(page) == 0 {
 			return
 		}
@@ -72,9 +72,29 @@ func (o *outgoing) convert(body []byte) (out []byte, spans, local int64) {
 // change is what becomes of one span on its way out.
 type change struct {
 	drop   bool
-	span   otlp.SpanID  // its new id; zero for its own
-	parent otlp.SpanID  // its new parent; zero for its own
-	trace  otlp.TraceID // its new trace; zero for its own
-	root   bool         // it has no parent any more, but a link to what was its parent
-	links  map[otlp.SpanID]otlp.SpanID
+	span   otlp.SpanID         // its new id; zero for its own
+	parent otlp.SpanID         // its new parent; zero for its own
+	trace  otlp.TraceID        // its new trace; zero for its own
+	root   bool                // it has no parent any more, but a link to what was its parent
+	links  map[spanRef]spanRef // where its links lead to instead
+}
+
+// spanRef names a span.
+type spanRef struct {
+	trace otlp.TraceID
+	span  otlp.SpanID
+}
+
+// relink has a link of the span lead elsewhere: edit changes where it has led so far.
+func (c *change) relink(l otlp.Link, edit func(to *spanRef)) {
+	from := spanRef{l.TraceID, l.SpanID}
+	to, ok := c.links[from]
+	if !ok {
+		to = from
+	}
+	edit(&to)
+	if c.links == nil {
+		c.links = make(map[spanRef]spanRef)
+	}
+	c.links[from] = to
 }

@@ -225,15 +225,27 @@ func TestRequestsTakeTheirSpans(t *testing.T) {
 		return body
 	}
 	const server, internal = trace.Span_SPAN_KIND_SERVER, trace.Span_SPAN_KIND_INTERNAL
+	linked := func(id, parent byte, to ...byte) *trace.Span {
+		s := span(id, parent, internal)
+		for _, id := range to {
+			s.Links = append(s.Links, &trace.Span_Link{TraceId: s.TraceId, SpanId: []byte{7: id}})
+		}
+		s.Links = append(s.Links, &trace.Span_Link{TraceId: []byte("another trace id"), SpanId: []byte{7: 3}}, &trace.Span_Link{SpanId: []byte("short")})
+		return s
+	}
 	bodies := [][]byte{
-		request(span(9, 1, internal), span(4, 3, internal), span(3, 2, server), span(2, 1, server), span(6, 7, internal), span(7, 6, internal)),
-		request(span(5, 4, internal), span(8, 9, internal)),
+		request(linked(10, 9, 3, 9), span(9, 1, internal), span(4, 3, internal), span(3, 2, server), span(2, 1, server), span(6, 7, internal), span(7, 6, internal)),
+		request(span(5, 4, internal), span(8, 9, internal), linked(11, 9, 3, 8)),
 	}
 	spans, _ := convertAll(t, newOutgoing(Settings{Ambient: []otlp.SpanID{{7: 1}}}), bodies)
 	for i := range spans {
 		id := spans[i].SpanID[7]
 		if moved := id >= 2 && id <= 5; moved != (spans[i].TraceID != otlp.TraceID([]byte("0123456789abcdef"))) {
 			t.Errorf("span %d: trace %x", id, spans[i].TraceID)
+		}
+		if links := spans[i].Links(); id >= 10 && (links[0].TraceID == spans[i].TraceID || links[0].TraceID[0] == 0 ||
+			links[1].TraceID != spans[i].TraceID || links[2].TraceID != otlp.TraceID([]byte("another trace id"))) {
+			t.Errorf("span %d: links %x", id, links)
 		}
 		if kept := id != 2; kept != (spans[i].ParentID != otlp.SpanID{}) {
 			t.Errorf("span %d: parent %x", id, spans[i].ParentID)

@@ -95,11 +95,7 @@ func (r *ranks) changes(spans []otlp.Span) (changes []*change) {
 		}
 		for _, link := range s.Links() {
 			if r.isRenamed(spanKey(link.TraceID, link.SpanID), id.key) {
-				c := change1(i)
-				if c.links == nil {
-					c.links = make(map[otlp.SpanID]otlp.SpanID)
-				}
-				c.links[link.SpanID] = id.newSpan(link.TraceID, link.SpanID)
+				change1(i).relink(link, func(to *spanRef) { to.span = id.newSpan(link.TraceID, link.SpanID) })
 			}
 		}
 	}

@@ -101,20 +101,30 @@ func (r *requests) changes(spans []otlp.Span, changes []*change) []*change {
 			}
 		}
 	}
-	for i := range spans {
-		if state[i] != moves {
-			continue
-		}
-		s := &spans[i]
-		r.moved.put(spanKey(s.TraceID, s.SpanID), places[i])
+	change1 := func(i int) *change {
 		if changes == nil {
 			changes = make([]*change, len(spans))
 		}
 		if changes[i] == nil {
 			changes[i] = &change{}
 		}
-		changes[i].trace, changes[i].drop = places[i].trace, places[i].drop
-		changes[i].root = r.isHead(s)
+		return changes[i]
+	}
+	for i := range spans {
+		if state[i] != moves {
+			continue
+		}
+		s := &spans[i]
+		r.moved.put(spanKey(s.TraceID, s.SpanID), places[i])
+		c := change1(i)
+		c.trace, c.drop, c.root = places[i].trace, places[i].drop, r.isHead(s)
+	}
+	for i := range spans {
+		for _, link := range spans[i].Links() {
+			if to, ok := r.moved.get(spanKey(link.TraceID, link.SpanID)); ok && !to.drop {
+				change1(i).relink(link, func(at *spanRef) { at.trace = to.trace })
+			}
+		}
 	}
 	return changes
 }

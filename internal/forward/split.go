@@ -24,7 +24,7 @@ func cut(of *letter, data *tracepb.TracesData, n, atMost int) []*part {
 		if err != nil {
 			return nil // it was read from the wire: it can be written
 		}
-		return []*part{{of, body, int64(n)}}
+		return []*part{{of: of, body: body, spans: int64(n)}}
 	}
 	head, tail := halve(data, n/2)
 	return append(cut(of, head, n/2, atMost), cut(of, tail, n-n/2, atMost)...)

@@ -86,10 +86,7 @@ func bubble(t *testing.T, s *script, b *Backend, test func(t *testing.T, f *Forw
 			t.Fatal(err)
 		}
 		put(t, st, "R", body)
-		f, err := open(t.Context(), st, b, s, Options{Run: "R"})
-		if err != nil {
-			t.Fatal(err)
-		}
+		f := openVia(t, st, b, s)
 		test(t, f)
 		f.Close()
 		if err := st.Close(); err != nil {
@@ -100,7 +97,9 @@ func bubble(t *testing.T, s *script, b *Backend, test func(t *testing.T, f *Forw
 
 func plain() *Backend { return &Backend{Protocol: endpoint.HTTP, Address: "http://c:4318/v1/traces"} }
 
-func busy(after time.Duration) step { return step{0, &failure{again, after, errors.New("busy")}} }
+func busy(after time.Duration) step {
+	return step{0, &failure{verdict: again, after: after, err: errors.New("busy")}}
+}
 
 // The pauses grow to half a minute; there is no last try.
 func TestBackOff(t *testing.T) {
@@ -197,14 +196,18 @@ func TestSlowBackend(t *testing.T) {
 
 // After a refusal of us the next try is made a minute later, with what was refused.
 func TestRefusalIsTriedAgain(t *testing.T) {
-	no := step{0, &failure{noAccess, 0, errors.New("status 401")}}
+	no := step{0, &failure{verdict: noAccess, err: errors.New("status 401")}}
 	s := &script{steps: []step{no, no, no, {}}}
 	bubble(t, s, plain(), func(t *testing.T, f *Forwarder) {
 		time.Sleep(time.Second)
 		put(t, f.store, "R", numbered(t, 5, 1, "s"))
 		f.Wake()
+		time.Sleep(90 * time.Second)
+		if got := f.Stats(); got.Dead != 1 || len(s.tried()) != 2 {
+			t.Errorf("after some refusals: %+v, %d tries", got, len(s.tried()))
+		}
 		time.Sleep(10 * time.Minute)
-		if got := f.Drain(t.Context()); got.Sent != 2 || got.Waiting != 0 || len(s.tried()) != 5 {
+		if got := f.Drain(t.Context()); got.Sent != 2 || got.Waiting != 0 || got.Dead != 0 || len(s.tried()) != 5 {
 			t.Errorf("%+v, %d tries", got, len(s.tried()))
 		}
 		if letters, err := f.store.DeadLetters(t.Context(), 0, 0); err != nil || len(letters) != 0 {

@@ -29,6 +29,14 @@ type transport interface {
 }
 
 func newTransport(b *Backend) (transport, error) {
+	t, err := newBareTransport(b)
+	if err != nil {
+		return nil, err
+	}
+	return &scrubbing{t, b.secrets()}, nil
+}
+
+func newBareTransport(b *Backend) (transport, error) {
 	if b.Protocol == endpoint.GRPC {
 		return newGRPC(b)
 	}
@@ -71,6 +79,8 @@ func (t *httpTransport) send(ctx context.Context, body []byte) (answer, error) {
 	switch {
 	case resp.StatusCode < 200 || resp.StatusCode > 299:
 		return answer{}, httpFailure(resp, body, time.Now())
+	case strings.HasPrefix(resp.Header.Get("Content-Type"), "text/html"):
+		return answer{}, &failure{verdict: noAccess, err: errors.New("it answers with a page for people, which is no OTLP")}
 	case err != nil:
 		return answer{}, nil // it was taken
 	case strings.HasPrefix(resp.Header.Get("Content-Type"), "application/json"):

@@ -23,7 +23,7 @@ const longestRequest = 1 << 30
 type Problem struct {
 	Where string // "line 3", "request 2"
 	Why   string
-	More  int    // that came after it and are not kept; of the last one only
+	More  int // that came after it and are not kept; of the last one only
 }
 
 func (p Problem) String() string { return p.Where + ": " + p.Why }

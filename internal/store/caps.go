@@ -368,28 +368,6 @@ func (s *Store) dropDerived() (dropped bool, err error) {
 	return dropped, err
 }
 
-// unsent counts the requests of a run up to an id that have not been forwarded to all targets.
-func (s *Store) unsent(run string, last int64) (n int64, err error) {
-	err = s.read(func(c *conn) (err error) {
-		const query = `SELECT count(*) FROM request WHERE run = ?1 AND id <= ?2
-			AND id > (SELECT min(position) FROM forward_route WHERE run = ?1)`
-		n, err = c.integer(query, run, last)
-		return err
-	})
-	return n, err
-}
-
-// unsentBefore is unsent for the requests that arrived before a time.
-func (s *Store) unsentBefore(run string, received int64) (n int64, err error) {
-	err = s.read(func(c *conn) (err error) {
-		const query = `SELECT count(*) FROM request WHERE run = ?1 AND received < ?2
-			AND id > (SELECT min(position) FROM forward_route WHERE run = ?1)`
-		n, err = c.integer(query, run, received)
-		return err
-	})
-	return n, err
-}
-
 func unsentNote(requests int64) string {
 	if requests == 0 {
 		return ""

@@ -5,9 +5,11 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
+	"encoding/binary"
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -87,8 +89,10 @@ func TestDamageFoundLater(t *testing.T) {
 	path, content := filled(t)
 	damaged := bytes.Clone(content)
 	const page = 4096
-	for i := page; i < len(damaged); i++ {
-		damaged[i] = 0xff
+	for at := page; at < len(damaged); at += page {
+		if !slices.Contains(schemaPages(content), at/page+1) {
+			copy(damaged[at:], bytes.Repeat([]byte{0xff}, page))
+		}
 	}
 	if err := os.WriteFile(path, damaged, 0o600); err != nil {
 		t.Fatal(err)
@@ -109,6 +113,20 @@ func TestDamageFoundLater(t *testing.T) {
 		t.Error("the damaged file was changed")
 	}
 	appendRequest(t, s, "R", request(1, randomTrace()))
+}
+
+// schemaPages returns the numbers of the pages beside the first that hold the schema (SQLite's file format, "B-tree Pages").
+func schemaPages(content []byte) (pages []int) {
+	const header, interior = 100, 5
+	if content[header] != interior {
+		return nil
+	}
+	number := func(at int) int { return int(binary.BigEndian.Uint32(content[at:])) }
+	pages = append(pages, number(header+8))
+	for i := range int(binary.BigEndian.Uint16(content[header+3:])) {
+		pages = append(pages, number(int(binary.BigEndian.Uint16(content[header+12+2*i:]))))
+	}
+	return pages
 }
 
 // TestDamagedWhileShared opens a damaged file that another process still has open: it must not be moved away under it.

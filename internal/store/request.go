@@ -162,6 +162,25 @@ func (s *Store) Requests(ctx context.Context, run string) iter.Seq2[Request, err
 	}
 }
 
+// RequestsAfter returns the requests of a run that follow the one with id after, in order of arrival: as many as have about
+// 4 MiB, none when there are no more.
+func (s *Store) RequestsAfter(ctx context.Context, run string, after int64) ([]Request, error) {
+	const query = "SELECT id, run, received, body FROM request WHERE run = ? AND id > ? ORDER BY id LIMIT ?"
+	return s.page(ctx, query, run, after, int64(pageRows))
+}
+
+// page is requests for callers outside.
+func (s *Store) page(ctx context.Context, query string, args ...any) ([]Request, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("read requests: %w", err)
+	}
+	page, err := s.requests(query, args...)
+	if err != nil {
+		return nil, explain("read requests", err)
+	}
+	return page, nil
+}
+
 // requests returns the rows of a query for id, run, received and body, up to pageBytes of bodies.
 func (s *Store) requests(query string, args ...any) (page []Request, err error) {
 	size := 0

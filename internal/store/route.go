@@ -16,17 +16,25 @@ type Target struct {
 	Protocol string   // grpc, http/protobuf or http/json
 	Address  string   // without user, password and query
 	Needs    []string // what sending there takes beside the address: "header api-key", "client certificate"
+	Identity string   // tells apart who sends there, by the values of Needs, which it does not hold; empty where nobody says who
 }
 
+// Key is the same for targets that are the same.
+func (t Target) Key() string { return t.Protocol + " " + t.Address + " " + t.Identity }
+
+// Begun is a request of which the first spans, in the order in which they go out, have been settled. The zero value is none.
+type Begun struct{ Request, Spans int64 }
+
 // Route is the way of one run's requests to one target. All of them up to Position have been settled: sent, or kept as dead
-// letters; and those in Ahead.
+// letters; and those in Ahead; and some spans of the one in Begun.
 type Route struct {
 	ID       int64
 	Target   Target
 	Run      string // "" for the requests without a run
 	Position int64
 	Ahead    []int64 // ascending
-	Options  string  // as the forwarder wrote them
+	Begun    Begun
+	Options  string // as the forwarder wrote them
 	// Finishing tells that at the run's end more goes out than requests, and has not yet.
 	Finishing bool
 	Sent      int64  // spans that the target has taken
@@ -51,17 +59,18 @@ type DeadLetter struct {
 type Settlement struct {
 	Position int64
 	Ahead    []int64
+	Begun    Begun
 	Sent     int64 // more
 	Rejected int64 // more
 	Error    string
 	Options  string       // new ones; empty for those of before
 	Finished bool         // see Route.Finishing
-	Dead     []DeadLetter // new ones; those with an ID are replaced
+	Dead     []DeadLetter // new ones, which get their IDs; those with an ID are replaced
 	Revived  []int64      // ids of dead letters that are none any more
 }
 
 const routeColumns = `r.id, t.protocol, t.address, t.needs, r.run, r.position, r.ahead, r.options, r.sent, r.rejected,
-	r.removed, r.error, r.failed, r.finishing`
+	r.removed, r.error, r.failed, t.identity, r.begun, r.begun_spans, r.finishing`
 
 const routeTables = " FROM forward_route AS r JOIN forward_target AS t ON t.id = r.target "
 
@@ -81,7 +90,10 @@ func scanRoute(v []driver.Value) (Route, error) {
 	r.Error, _ = v[11].(string)
 	failed, _ := v[12].(int64)
 	r.Failed = fromUnixNano(failed)
-	finishing, _ := v[13].(int64)
+	r.Target.Identity, _ = v[13].(string)
+	r.Begun.Request, _ = v[14].(int64)
+	r.Begun.Spans, _ = v[15].(int64)
+	finishing, _ := v[16].(int64)
 	r.Finishing = finishing != 0
 	if err := json.Unmarshal([]byte(needs), &r.Target.Needs); err != nil {
 		return r, fmt.Errorf("read target %s: %w", r.Target.Address, err)
@@ -110,23 +122,24 @@ func (s *Store) PutRoute(ctx context.Context, run string, target Target, options
 	}
 	err = s.change(func(c *conn) error {
 		return c.transaction(func() error {
-			const putTarget = `INSERT INTO forward_target (protocol, address, needs) VALUES (?, ?, ?)
-				ON CONFLICT (protocol, address) DO UPDATE SET needs = excluded.needs`
-			if _, _, err := c.exec(putTarget, target.Protocol, target.Address, list(target.Needs)); err != nil {
+			const putTarget = `INSERT INTO forward_target (protocol, address, identity, needs) VALUES (?, ?, ?, ?)
+				ON CONFLICT (protocol, address, identity) DO UPDATE SET needs = excluded.needs`
+			if _, _, err := c.exec(putTarget, target.Protocol, target.Address, target.Identity, list(target.Needs)); err != nil {
 				return err
 			}
 			const putRoute = `INSERT INTO forward_route (target, run, position, options, finishing)
-				SELECT id, ?1, iif(?1 = '', (SELECT coalesce(max(id), 0) FROM request), 0), ?2, ?5 FROM forward_target
-				WHERE protocol = ?3 AND address = ?4
+				SELECT id, ?1, iif(?1 = '', (SELECT coalesce(max(id), 0) FROM request), 0), ?2, ?6 FROM forward_target
+				WHERE protocol = ?3 AND address = ?4 AND identity = ?5
 				ON CONFLICT (target, run) DO UPDATE SET options = excluded.options, finishing = excluded.finishing`
-			if _, _, err := c.exec(putRoute, run, options, target.Protocol, target.Address, finishing); err != nil {
+			if _, _, err := c.exec(putRoute, run, options, target.Protocol, target.Address, target.Identity, finishing); err != nil {
 				return err
 			}
-			const query = "SELECT " + routeColumns + routeTables + "WHERE r.run = ? AND t.protocol = ? AND t.address = ?"
+			const query = "SELECT " + routeColumns + routeTables +
+				"WHERE r.run = ? AND t.protocol = ? AND t.address = ? AND t.identity = ?"
 			return c.query(query, func(columns []driver.Value) (err error) {
 				route, err = scanRoute(columns)
 				return err
-			}, run, target.Protocol, target.Address)
+			}, run, target.Protocol, target.Address, target.Identity)
 		})
 	})
 	if err != nil {
@@ -167,7 +180,7 @@ func (s *Store) Route(ctx context.Context, id int64) (Route, error) {
 // WaitingRoutes returns the routes of which requests wait, or dead letters that other credentials may revive, or what goes out at
 // the end, the oldest first.
 func (s *Store) WaitingRoutes(ctx context.Context) ([]Route, error) {
-	return s.routes(ctx, `WHERE r.finishing OR EXISTS (SELECT 1 FROM request WHERE request.run = r.run AND request.id > r.position)
+	return s.routes(ctx, `WHERE r.finishing OR EXISTS (SELECT 1 FROM request WHERE request.run = r.run AND request.id > r.position AND `+wanted+`)
 		OR EXISTS (SELECT 1 FROM forward_dead WHERE route = r.id AND access)`)
 }
 
@@ -194,13 +207,14 @@ func (s *Store) Settle(ctx context.Context, route int64, done *Settlement) error
 		return fmt.Errorf("store what was forwarded: %w", err)
 	}
 	now := time.Now().UnixNano()
+	ids := make([]int64, len(done.Dead))
 	err := s.change(func(c *conn) error {
 		return c.transaction(func() error {
 			const update = `UPDATE forward_route SET position = max(position, ?), ahead = ?, sent = sent + ?,
-				rejected = rejected + ?, error = ?5, failed = iif(?5 = '', failed, ?6),
-				options = iif(?8 = '', options, ?8), finishing = finishing AND NOT ?9 WHERE id = ?7`
+				rejected = rejected + ?, error = ?5, failed = iif(?5 = '', failed, ?6), begun = ?8, begun_spans = ?9,
+				options = iif(?10 = '', options, ?10), finishing = finishing AND NOT ?11 WHERE id = ?7`
 			changed, _, err := c.exec(update, done.Position, list(done.Ahead), done.Sent, done.Rejected,
-				redact.String(done.Error), now, route, done.Options, done.Finished)
+				redact.String(done.Error), now, route, done.Begun.Request, done.Begun.Spans, done.Options, done.Finished)
 			if err != nil || changed == 0 { // its run was removed
 				return err
 			}
@@ -218,7 +232,7 @@ func (s *Store) Settle(ctx context.Context, route int64, done *Settlement) error
 				const put = `INSERT OR REPLACE INTO forward_dead (id, route, spans, reason, access, time, body)
 					VALUES (?, ?, ?, ?, ?, ?, ?)`
 				body := encoder().EncodeAll(d.Body, nil)
-				if _, _, err := c.exec(put, id, route, d.Spans, redact.String(d.Reason), d.Access, now, body); err != nil {
+				if _, ids[i], err = c.exec(put, id, route, d.Spans, redact.String(d.Reason), d.Access, now, body); err != nil {
 					return err
 				}
 			}
@@ -230,6 +244,9 @@ func (s *Store) Settle(ctx context.Context, route int64, done *Settlement) error
 	})
 	if err != nil {
 		return explain("store what was forwarded", err)
+	}
+	for i, id := range ids { // only now: what was rolled back has none
+		done.Dead[i].ID = max(id, done.Dead[i].ID)
 	}
 	return nil
 }
@@ -314,20 +331,6 @@ func (s *Store) DeadLetters(ctx context.Context, route, after int64) (letters []
 	return letters, nil
 }
 
-// RequestsAfter returns the requests of a run that follow the one with id after, in order of arrival: as many as have about
-// 4 MiB, none when there are no more.
-func (s *Store) RequestsAfter(ctx context.Context, run string, after int64) ([]Request, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("read requests: %w", err)
-	}
-	const query = "SELECT id, run, received, body FROM request WHERE run = ? AND id > ? ORDER BY id LIMIT ?"
-	page, err := s.requests(query, run, after, int64(pageRows))
-	if err != nil {
-		return nil, explain("read requests", err)
-	}
-	return page, nil
-}
-
 // maxUnsent bounds how many requests Unsent looks at.
 const maxUnsent = 1 << 14
 
@@ -341,7 +344,8 @@ func (s *Store) Unsent(ctx context.Context, r Route) (requests, spans int64, err
 	for _, id := range r.Ahead {
 		ahead[id] = true
 	}
-	const query = "SELECT id, summary FROM request WHERE run = ? AND id > ? ORDER BY id LIMIT ?"
+	const of = " FROM forward_route AS r JOIN request ON request.run = r.run WHERE r.id = ? AND request.id > ? AND " + wanted
+	const query = "SELECT request.id, request.summary" + of + " ORDER BY request.id LIMIT ?"
 	var seen int64
 	err = s.change(func(c *conn) error { // mostly few rows: no connection is opened for them
 		err := c.query(query, func(columns []driver.Value) error {
@@ -361,12 +365,15 @@ func (s *Store) Unsent(ctx context.Context, r Route) (requests, spans int64, err
 					spans += int64(sum.Traces[i].Spans)
 				}
 			}
+			if id == r.Begun.Request {
+				spans = max(0, spans-r.Begun.Spans)
+			}
 			return nil
-		}, r.Run, r.Position, int64(maxUnsent))
+		}, r.ID, r.Position, int64(maxUnsent))
 		if err != nil || seen < maxUnsent {
 			return err
 		}
-		all, err := c.integer("SELECT count(*) FROM request WHERE run = ? AND id > ?", r.Run, r.Position)
+		all, err := c.integer("SELECT count(*)"+of, r.ID, r.Position)
 		spans = int64(math.Round(float64(spans) * float64(all) / float64(seen)))
 		requests += all - seen
 		return err

@@ -58,6 +58,19 @@ var migrations = []string{
 		DELETE FROM forward_route WHERE run = OLD.id AND removed = 0;
 	END;`,
 	`ALTER TABLE forward_route ADD COLUMN finishing INTEGER NOT NULL DEFAULT 0;`,
+	`CREATE TABLE forward_identity (
+		id INTEGER PRIMARY KEY, protocol TEXT NOT NULL, address TEXT NOT NULL, identity TEXT NOT NULL, needs TEXT NOT NULL,
+		UNIQUE (protocol, address, identity));
+	INSERT INTO forward_identity SELECT id, protocol, address, '', needs FROM forward_target;
+	DROP TABLE forward_target;
+	ALTER TABLE forward_identity RENAME TO forward_target;
+	ALTER TABLE forward_route ADD COLUMN begun INTEGER NOT NULL DEFAULT 0;
+	ALTER TABLE forward_route ADD COLUMN begun_spans INTEGER NOT NULL DEFAULT 0;
+	CREATE TABLE forward_gap (route INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL);
+	DROP TRIGGER request_unsent;
+	CREATE TRIGGER request_unsent AFTER DELETE ON request
+	BEGIN UPDATE forward_route SET removed = removed + 1 WHERE run = OLD.run AND position < OLD.id
+		AND NOT EXISTS (SELECT 1 FROM forward_gap WHERE route = forward_route.id AND OLD.id BETWEEN first AND last); END;`,
 }
 
 // errForeign says that the file is somebody else's database.
