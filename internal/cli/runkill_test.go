@@ -29,6 +29,7 @@ import (
 	"forkspan.dev/forkspan/internal/environ"
 	"forkspan.dev/forkspan/internal/otlp"
 	"forkspan.dev/forkspan/internal/store"
+	"forkspan.dev/forkspan/journal"
 )
 
 // -rounds 1000 is worth it after a change to the journal or to what reads it.
@@ -235,6 +236,16 @@ func (r *killedRun) check(t *testing.T, spans []otlp.Span) {
 	}
 }
 
+// journalsAlive tells whether the process of any journal in the folder is there.
+func journalsAlive(dir string) bool {
+	for j := range journal.All(dir) {
+		if j != nil && j.Alive {
+			return true
+		}
+	}
+	return false
+}
+
 // TestKilledUnderRun ends a program in each of several ways at a random moment. Each span whose Start had returned has to be in
 // the store, ended where its End had returned, once, and at most one more of either; nothing torn; and no file left behind.
 func TestKilledUnderRun(t *testing.T) {
@@ -285,6 +296,8 @@ func TestKilledUnderRun(t *testing.T) {
 				t.Error("the run ends as if nothing had happened")
 			}
 		} else {
+			for journalsAlive(r.journal) { // its end of the pipe is closed, but it may take its time to die
+			}
 			next := &exec.Cmd{Path: program, Args: []string{"forkspan", "ls", "--db", path}, Env: r.cmd.Env}
 			if out, err := next.CombinedOutput(); err != nil || !strings.Contains(string(out), "recovered") {
 				t.Errorf("the next forkspan: %v\n%s", err, out)
