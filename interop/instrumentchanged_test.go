@@ -61,7 +61,10 @@ func TestInstrumentChangedSDK(t *testing.T) {
 func TestInstrumentChangedPython(t *testing.T) {
 	dir := t.TempDir()
 	venv := filepath.Join(cache, "python-newest", "bin", "python")
-	base := strings.TrimSpace(execute(t, environment(), venv, "-c", "import sys; print(sys._base_executable)"))
+	base, err := filepath.EvalSymlinks(venv)
+	if err != nil {
+		t.Fatal(err)
+	}
 	user := "PYTHONUSERBASE=" + dir
 	site := strings.TrimSpace(execute(t, environment(user), base, "-m", "site", "--user-site"))
 	if err := os.MkdirAll(site, 0o700); err != nil {

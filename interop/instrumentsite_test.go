@@ -12,7 +12,10 @@ import (
 // A usercustomize runs as it would: in an interpreter that has such a thing, which those of virtual environments have not.
 func TestInstrumentUsercustomize(t *testing.T) {
 	venv := filepath.Join(cache, "python-newest", "bin", "python")
-	base := strings.TrimSpace(execute(t, environment(), venv, "-c", "import sys; print(sys._base_executable)"))
+	base, err := filepath.EvalSymlinks(venv)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, text := range map[string]string{
 		"good":      "import sys; sys.customized = __name__ + __file__",
 		"exception": "import sys; sys.customized = 1; raise ValueError('of usercustomize')",

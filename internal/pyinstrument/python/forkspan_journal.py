@@ -49,24 +49,27 @@ class Segment:
         self.path, self.size, self.used, self.sequence = path, size, HEADER, 0
         self.contexts = set()
         self.mem = self.words = None
-        low = []
-        fd = _open_high(path, O_RDWR | O_CREAT | O_EXCL, low)
+        opened = []
         try:
+            fd = _open_high(path, O_RDWR | O_CREAT | O_EXCL, opened)
             stat = fstat(fd)
             self.key = (stat.st_dev, stat.st_ino)
             _lock(fd)
             if map_it:
                 posix_fallocate(fd, 0, size)
-                self.mem, fd = _map(fd, size)
+                self.mem, self.fd = _map(fd, size)
                 self.words = memoryview(self.mem).cast("Q")
-            self.fd = fd
+            else:
+                self.fd = fd
+                opened.remove(fd)
+        except FileExistsError:
+            raise  # somebody else's
         except BaseException:
-            close(fd)
-            unlink(path)
+            _remove(path)
             raise
         finally:
-            for n in low:
-                close(n)
+            while opened:
+                close(opened.pop())
 
     def owned(self):
         """Whether the descriptor is still ours: a program may close all that it does not know, and use the numbers again."""
@@ -140,7 +143,7 @@ class Segment:
         self.mem[HEADER:used] = bytes(used - HEADER)
 
     def abandon(self):
-        """Lets go of what a forked child has inherited."""
+        """Lets go of the file: of one that a forked child has inherited, or of one that could not be begun."""
         mem, words = self.mem, self.words
         self.mem = self.words = None
         if not self.owned():
@@ -155,28 +158,33 @@ class Segment:
 _kept = []
 
 
-def _open_high(path, flags, low):
-    """Opens a file with a descriptor that the program does not expect, and adds to low what has to be closed afterwards: until
-    then no lower descriptor is free.
+def _open_high(path, flags, opened):
+    """Opens a file with a descriptor that the program does not expect, and returns it. opened gets it too, and others that have to
+    be closed afterwards: until then no lower descriptor is free.
     """
-    fd = _open(path, flags | _CLOEXEC, 0o600)
-    while fd < _LOW:
-        try:
-            more = dup(fd)
-        except OSError:
-            break
-        low.append(fd)
-        fd = more
-    return fd
+    # A signal handler of the program may raise an exception between any two calls from here, but not within one: extend calls
+    # and keeps what was opened.
+    opened.extend(map(_open, (path,), (flags | _CLOEXEC,), (0o600,)))
+    try:
+        while opened[-1] < _LOW:
+            opened.extend(map(dup, opened[-1:]))
+    except OSError:
+        pass
+    return opened[-1]
 
 
 def _map(fd, size, **access):
-    """Maps a file and closes fd. Returns the mapping and the descriptor that it holds, most likely."""
+    """Maps a file. Returns the mapping and the descriptor that it holds, most likely."""
     spare = dup(fd)
     close(spare)
-    mem = mmap.mmap(fd, size, **access)
-    close(fd)
-    return mem, spare
+    return mmap.mmap(fd, size, **access), spare
+
+
+def _remove(path):
+    try:
+        unlink(path)
+    except OSError:
+        pass
 
 
 class Reader:
@@ -186,14 +194,17 @@ class Reader:
 
     def __init__(self, folder, map_it):
         self.mem = None
-        low = []
+        opened = []
         try:
-            self.fd = _open_high(os.path.join(folder, "reader"), O_RDONLY, low)
+            fd = _open_high(os.path.join(folder, "reader"), O_RDONLY, opened)
             if map_it:
-                self.mem, self.fd = _map(self.fd, self.SIZE, access=mmap.ACCESS_READ)
+                self.mem, self.fd = _map(fd, self.SIZE, access=mmap.ACCESS_READ)
+            else:
+                self.fd = fd
+                opened.remove(fd)
         finally:
-            for n in low:
-                close(n)
+            while opened:
+                close(opened.pop())
 
     def follows(self):
         if self.mem is not None:
@@ -355,46 +366,48 @@ class Journal:
             return False
 
     def _advance(self, need):
-        for s in self.full:
-            if s.size - HEADER >= need and s.consumed():
+        s = next((s for s in self.full if s.size - HEADER >= need and s.consumed()), None)
+        try:
+            if s is None:
+                s = self._create(need)
+            else:
                 s.recycle(self.identity)
                 self.full.remove(s)
-                break
-        else:
-            s = self._create(need)
-        try:
             s.begin(self.identity, self.sequence + 1)
-        except (Full, OSError):
-            self.size -= s.size
-            unlink(s.path)
+        except BaseException:
+            if s is not None:
+                if s in self.full:
+                    self.full.remove(s)
+                self.size -= s.size
+                _remove(s.path)
+                s.abandon()
             raise
         self.sequence += 1
-        before = self.cur
+        before, self.cur = self.cur, s
         if before is not None:
             self.full.append(before)
             try:
                 before.write(pack("<I", 1), 124)
             except (Full, OSError):
                 pass  # a hint for readers
-        self.cur = s
         return s
 
     def _create(self, need):
         if monotonic() < self.retry:
             raise Full
-        size = (FIRST_SEGMENT, SECOND_SEGMENT, SEGMENT)[min(self.files, 2)]
+        size = (FIRST_SEGMENT, SECOND_SEGMENT, SEGMENT)[min(self.sequence, 2)]
         size = max(size, (HEADER + need + 4095) & ~4095)
         if self.size + size > MOST or need > MOST_SEGMENT:
             raise Full
         if self.identity is None:
             self.identity = _identity(self.pid)
-        name = "%d-%s.%06d.journal" % (self.pid, self.identity[2].hex(), self.files + 1)
+        self.files += 1  # also if it fails: what is left of it must not be in the way of the next
+        name = "%d-%s.%06d.journal" % (self.pid, self.identity[2].hex(), self.files)
         try:
             s = Segment("%s/%s" % (self.folder, name), size, self.mappable)
         except (OSError, ImportError, ValueError):
             self.retry = monotonic() + RETRY
             raise
-        self.files += 1
         self.size += size
         return s
 
