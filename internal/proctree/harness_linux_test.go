@@ -69,7 +69,8 @@ const (
 	held     = heldName + ` -c 'kill -STOP $$; :'`
 )
 
-// letGo lets those of the tree go on that have stopped, when the watcher knows what all that lives there runs.
+// letGo lets those of the tree go on that have stopped, when the watcher knows what all that lives there runs, and what
+// they have used.
 func letGo(w *Watcher, done <-chan struct{}) {
 	proc := newProcfs("")
 	for {
@@ -85,6 +86,7 @@ func letGo(w *Watcher, done <-chan struct{}) {
 				known = known && slices.Equal(proc.args(p.PID), p.Args)
 				if s.state == 'T' {
 					stopped = append(stopped, p.PID)
+					known = known && p.User+p.System >= time.Duration(s.user+s.system)*tick && p.MaxRSS > 0
 				}
 			}
 		}
