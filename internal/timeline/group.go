@@ -48,7 +48,7 @@ func groupRanks(f *forest) *groups {
 	g.gather([][]int32{f.roots})
 	for _, at := range f.order {
 		n := &f.nodes[at]
-		if n.has(follower) || n.first == none {
+		if n.has(follower) || n.first == none && g.next[at] == none {
 			continue
 		}
 		var families [][]int32
@@ -60,11 +60,30 @@ func groupRanks(f *forest) *groups {
 			families = append(families, family)
 		}
 		g.gather(families)
+		for _, family := range families[1:] {
+			g.leaveOut(family)
+		}
 	}
 	return g
 }
 
-// measureShapes hashes names, outcomes and roles; the order of siblings does not count, since ranks differ in it.
+// leaveOut takes imports of a follower out that its leader has not: they differ where one took a little longer than those that are
+// told. The group's row has the times of all.
+func (g *groups) leaveOut(family []int32) {
+	for _, child := range family {
+		if g.f.nodes[child].has(follower) || !ofImport(g.f.nodes[child].span) {
+			continue
+		}
+		for _, member := range g.members(child) {
+			for at := range g.f.tree(member) {
+				g.f.nodes[at].marks |= follower
+			}
+		}
+	}
+}
+
+// measureShapes hashes names, outcomes and roles; the order of siblings does not count, since ranks differ in it, and neither do
+// imports below, of which only the slow ones are told.
 func (g *groups) measureShapes() {
 	seed := maphash.MakeSeed()
 	g.shape = make([]uint64, len(g.f.nodes))
@@ -84,7 +103,7 @@ func (g *groups) measureShapes() {
 			children            uint64
 		}{n.span.Name, n.span.Message, role, n.span.Status, n.span.Kind, n.marks & (unfinished | missingParent | cyclic), g.shape[at]}
 		g.shape[at] = maphash.Comparable(seed, own)
-		if n.parent != none {
+		if n.parent != none && !ofImport(n.span) {
 			g.shape[n.parent] += g.shape[at]
 		}
 	}

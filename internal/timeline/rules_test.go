@@ -319,6 +319,31 @@ func TestRules(t *testing.T) {
 			   import d hidden=1
 			 load
 			`},
+		{"ranks are equal although they differ in imports", `
+			1 - E executor 0 30
+			2 1 W_0 init 1 12
+			3 2 W_0 a 1 5 module
+			4 3 W_0 b 2 3 module
+			5 2 W_0 c 6 7 module
+			6 2 W_0 load 8 11
+			7 1 W_1 init 1 9
+			8 7 W_1 a 1 5 module
+			9 8 W_1 d 2 4 module
+			10 9 W_1 e 2 3 module
+			11 7 W_1 load 8 9
+			12 1 W_2 init 1 9
+			13 12 W_2 d 1 2 module
+			14 13 W_2 f 1 2 module
+			15 12 W_2 load 8 9
+			16 15 W_2 g 8 9 module
+			17 16 W_2 h 8 9 module`, Options{}, `
+			E:executor
+			 W_0 … 2:init x3
+			  import a x2
+			   import b
+			  import c
+			  load x3
+			`},
 		{"imports that have room are left as they are", `
 			1 - A a 0 50 module
 			2 1 A b 0 50 module
