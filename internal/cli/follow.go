@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"forkspan.dev/forkspan/internal/otlp"
+	"forkspan.dev/forkspan/internal/recovery"
 	"forkspan.dev/forkspan/internal/store"
 )
 
@@ -62,7 +63,7 @@ func (a *app) follow(ctx context.Context, ref string, f showFlags) error {
 func (a *app) followRun(ctx context.Context, db *store.Store, run *store.Run, f showFlags, s *screen) error {
 	var spans []otlp.Span
 	var last int64 // request
-	for run.Exit == nil && alive(*run) {
+	for run.Exit == nil && recovery.Alive(*run) {
 		began := time.Now()
 		if s != nil {
 			var err error

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"forkspan.dev/forkspan/internal/recovery"
 	"forkspan.dev/forkspan/internal/spanfile"
 	"forkspan.dev/forkspan/internal/store"
 )
@@ -62,7 +63,7 @@ func (i *importing) begin(ctx context.Context, run store.Run, processes []store.
 		return err
 	}
 	unfinished := run
-	unfinished.Kind, unfinished.End, unfinished.PID, unfinished.BootID = "import", time.Time{}, os.Getpid(), bootID()
+	unfinished.Kind, unfinished.End, unfinished.PID, unfinished.BootID = "import", time.Time{}, os.Getpid(), recovery.BootID()
 	if err := i.db.PutRun(ctx, unfinished); err != nil {
 		return err
 	}

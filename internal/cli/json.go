@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"forkspan.dev/forkspan/internal/otlp"
+	"forkspan.dev/forkspan/internal/recovery"
 	"forkspan.dev/forkspan/internal/store"
 	"forkspan.dev/forkspan/internal/timeline"
 )
@@ -46,7 +47,7 @@ type jsonRun struct {
 func runJSON(r store.Run) jsonRun {
 	j := jsonRun{
 		ID: r.ID, Kind: r.Kind, Name: r.Name, Command: r.Command, Start: jsonTime(r.Start), Ready: jsonTime(r.Ready),
-		End: jsonTime(r.End), Running: alive(r), Exit: r.Exit, Dropped: r.Account.Dropped,
+		End: jsonTime(r.End), Running: recovery.Alive(r), Exit: r.Exit, Dropped: r.Account.Dropped,
 	}
 	if r.TraceID != (otlp.TraceID{}) {
 		j.TraceID = hex.EncodeToString(r.TraceID[:])

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"forkspan.dev/forkspan/internal/otlp"
+	"forkspan.dev/forkspan/internal/recovery"
 	"forkspan.dev/forkspan/internal/store"
 	"forkspan.dev/forkspan/internal/timeline"
 )
@@ -160,7 +161,7 @@ func listRun(ctx context.Context, db *store.Store, run store.Run, budget *int64)
 	case run.Kind == "import":
 	case !run.End.IsZero():
 		l.duration = run.End.Sub(run.Start).Nanoseconds()
-	case alive(run):
+	case recovery.Alive(run):
 		l.duration = time.Since(run.Start).Nanoseconds()
 	case end.After(run.Start):
 		l.duration = end.Sub(run.Start).Nanoseconds()

@@ -20,6 +20,7 @@ import (
 	"forkspan.dev/forkspan/internal/forward"
 	"forkspan.dev/forkspan/internal/otlp"
 	"forkspan.dev/forkspan/internal/proxy"
+	"forkspan.dev/forkspan/internal/recovery"
 	"forkspan.dev/forkspan/internal/store"
 	"forkspan.dev/forkspan/internal/timeline"
 )
@@ -160,7 +161,7 @@ func (s *proxySession) openSink(upstream *url.URL) {
 	sink := &storeProxySink{proxySession: s, traces: map[otlp.TraceID]struct{}{}}
 	sink.run = store.Run{
 		ID: store.NewRunID(), Kind: "proxy", Name: "proxy " + upstream.Host,
-		Command: commandspan.Scrub(append([]string{"forkspan"}, os.Args[1:]...)), Start: time.Now(), PID: os.Getpid(), BootID: bootID(),
+		Command: commandspan.Scrub(append([]string{"forkspan"}, os.Args[1:]...)), Start: time.Now(), PID: os.Getpid(), BootID: recovery.BootID(),
 	}
 	s.sink = sink
 	var err error

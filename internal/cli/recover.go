@@ -2,17 +2,10 @@ package cli
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/maphash"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"slices"
-	"time"
 
-	"forkspan.dev/forkspan/internal/otlp"
+	"forkspan.dev/forkspan/internal/recovery"
 	"forkspan.dev/forkspan/internal/store"
 	"forkspan.dev/forkspan/journal"
 )
@@ -28,199 +21,18 @@ func (a *app) recovering(ctx context.Context) func(*store.Store, error) (*store.
 	}
 }
 
-// recoverJournals puts the journals of dead processes into the runs whose forkspan is dead, too, and removes them. What lives
-// goes on writing, for a later time. note is told what came of it, if anything.
+// recoverJournals puts into the store what runs that were killed have left in journals. note is told what came of it, if anything.
 func (a *app) recoverJournals(ctx context.Context, db *store.Store, note func(string)) {
-	runs, err := db.JournalRuns(ctx)
-	if err != nil {
-		return // whoever reads next finds out
-	}
-	for _, run := range a.strayRuns(runs) {
-		if alive(run) {
-			continue
-		}
-		if _, err := db.AddRun(ctx, run); err != nil {
-			return
-		}
-		runs = append(runs, run)
-	}
-	for _, run := range runs {
-		if alive(run) {
-			continue
-		}
-		finished, unfinished, err := recoverRun(ctx, db, run)
-		if n := finished + unfinished; n > 0 {
+	recovery.Runs(ctx, db, a.wantedStore(), a.Env, func(o recovery.Outcome) {
+		if n := o.Finished + o.Unfinished; n > 0 {
 			rest := ""
-			if unfinished > 0 {
-				rest = fmt.Sprintf(", %d of them unfinished", unfinished)
+			if o.Unfinished > 0 {
+				rest = fmt.Sprintf(", %d of them unfinished", o.Unfinished)
 			}
-			note(fmt.Sprintf("the run %s was cut off: %s recovered%s", shortID(run.ID), counted(n, "span", "spans"), rest))
+			note(fmt.Sprintf("the run %s was cut off: %s recovered%s", shortID(o.Run.ID), counted(n, "span", "spans"), rest))
 		}
-		if err != nil && !errors.Is(err, journal.ErrBusy) && ctx.Err() == nil {
-			note(fmt.Sprintf("recover the run %s from %s: %v", shortID(run.ID), run.Journal, err))
+		if o.Err != nil && !errors.Is(o.Err, journal.ErrBusy) && ctx.Err() == nil {
+			note(fmt.Sprintf("recover the run %s from %s: %v", shortID(o.Run.ID), o.Run.Journal, o.Err))
 		}
-	}
-}
-
-// unusedAge is how old a folder for journals that says nothing about itself must be for nobody to be about to use it.
-const unusedAge = time.Minute
-
-// strayRuns finds folders of journals whose run is not among the known: forkspan was killed before it came to store anything.
-// Those of a forkspan that was killed before they were in use, or after, it removes.
-func (a *app) strayRuns(known []store.Run) (strays []store.Run) {
-	path := a.wantedStore()
-	for _, parent := range journalParents(a.Env, 0) {
-		dir, err := os.Open(parent)
-		if err != nil {
-			continue
-		}
-		names, _ := dir.Readdirnames(-1)
-		_ = dir.Close()
-		for _, name := range names {
-			folder := filepath.Join(parent, name)
-			if ok, _ := filepath.Match(journalPattern, name); !ok ||
-				slices.ContainsFunc(known, func(r store.Run) bool { return r.Journal == folder }) {
-				continue
-			}
-			info, err := os.Lstat(folder)
-			if err != nil || !info.IsDir() || !isOurs(info) {
-				continue
-			}
-			about, err := journal.About(folder)
-			if errors.Is(err, journal.ErrNoReader) && time.Since(info.ModTime()) > unusedAge {
-				_, _ = journal.RemoveFolder(folder) // unless there is something in it
-			}
-			if err != nil {
-				continue
-			}
-			if wanted, run, ok := decodeAbout(about); ok && wanted == path && run.Journal == folder {
-				strays = append(strays, run)
-			}
-		}
-	}
-	return strays
-}
-
-// recoverRun does so for one run. It returns how many spans were not in the store before.
-func recoverRun(ctx context.Context, db *store.Store, run store.Run) (finished, unfinished int, err error) {
-	switch info, err := os.Lstat(run.Journal); {
-	case errors.Is(err, fs.ErrNotExist):
-		// Gone with the memory of an earlier boot, or not to be seen from this container.
-		if here := bootID(); here != "" && here != run.BootID {
-			return 0, 0, db.SetJournal(ctx, run.ID, "")
-		}
-		return 0, 0, nil
-	case err != nil:
-		return 0, 0, err
-	case !info.IsDir() || !isOurs(info):
-		return 0, 0, db.SetJournal(ctx, run.ID, "") // somebody else has taken the name
-	}
-	r := recovery{db: db, run: run.ID}
-	err = journal.Recover(ctx, run.Journal, func(j *journal.Journal) error { return r.take(ctx, j) })
-	if err != nil {
-		return r.finished, r.unfinished, err
-	}
-	gone, err := journal.RemoveFolder(run.Journal)
-	if gone && err == nil {
-		err = db.SetJournal(ctx, run.ID, "")
-	}
-	return r.finished, r.unfinished, err
-}
-
-// recovery adds spans to a run, those that it lacks.
-type recovery struct {
-	db  *store.Store
-	run string
-
-	seed   maphash.Seed
-	stored map[uint64]bool // by hash of the span: whether it has ended; nil before the first is needed
-
-	finished, unfinished int
-}
-
-func (r *recovery) take(ctx context.Context, j *journal.Journal) error {
-	if r.stored == nil {
-		if err := r.read(ctx); err != nil {
-			return err
-		}
-	}
-	for body := range j.Requests() {
-		n, err := r.add(ctx, body)
-		if r.finished += n; err != nil {
-			return err
-		}
-	}
-	for body := range j.UnfinishedRequests() {
-		n, err := r.add(ctx, body)
-		if r.unfinished += n; err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// read finds out what the store has of the run.
-func (r *recovery) read(ctx context.Context) error {
-	r.seed, r.stored = maphash.MakeSeed(), map[uint64]bool{}
-	for request, err := range r.db.Requests(ctx, r.run) {
-		if err != nil {
-			return err
-		}
-		spans, err := otlp.Decode(request.Body)
-		if err != nil {
-			return err
-		}
-		for i := range spans {
-			key := r.key(&spans[i])
-			r.stored[key] = r.stored[key] || spans[i].End != 0
-		}
-	}
-	return nil
-}
-
-// key is a hash of what identifies a span. Two of a run meet with a chance of one in 2^64.
-func (r *recovery) key(s *otlp.Span) uint64 {
-	var h maphash.Hash
-	h.SetSeed(r.seed)
-	_, _ = h.Write(s.TraceID[:]) // never fails, nor do the others
-	_, _ = h.Write(s.SpanID[:])
-	if p := s.Process; p != nil {
-		for _, text := range [...]string{p.Service, p.InstanceID, p.Kind, p.Name} {
-			_, _ = h.WriteString(text)
-			_ = h.WriteByte(0)
-		}
-		_, _ = h.Write(binary.LittleEndian.AppendUint64(nil, uint64(p.PID)))
-	}
-	return h.Sum64()
-}
-
-// add stores those spans of a request that are new, and returns their number.
-func (r *recovery) add(ctx context.Context, body []byte) (int, error) {
-	body, _, _, _, err := otlp.Scan(body)
-	if err != nil {
-		return 0, nil // not spans, whatever it is
-	}
-	spans, err := otlp.Decode(body)
-	if err != nil {
-		return 0, err
-	}
-	added := 0
-	body = otlp.Pick(body, func(i int) bool {
-		key := r.key(&spans[i])
-		ended, known := r.stored[key]
-		if known && (ended || spans[i].End == 0) {
-			return false
-		}
-		r.stored[key] = spans[i].End != 0
-		added++
-		return true
 	})
-	if added == 0 {
-		return 0, nil
-	}
-	body, sum, _, _, err := otlp.Scan(body)
-	if err != nil {
-		return 0, err
-	}
-	return added, r.db.Append(ctx, r.run, body, sum)
 }

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,9 +12,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"forkspan.dev/forkspan/internal/recovery"
 	"forkspan.dev/forkspan/internal/store"
 	"forkspan.dev/forkspan/internal/timeline"
-	"forkspan.dev/forkspan/journal"
 )
 
 const rmLong = `Remove runs from the store with all their spans. It asks nothing and says what was removed.
@@ -83,7 +81,7 @@ func (a *app) rm(ctx context.Context, refs []string, olderThan age) error {
 		if err != nil {
 			return err
 		}
-		if err := discardJournals(run); err != nil {
+		if err := recovery.Discard(run); err != nil {
 			return fmt.Errorf("remove run %s: %w", run.ID, err)
 		}
 		if err := db.Remove(ctx, run.ID); err != nil {
@@ -102,24 +100,6 @@ func (a *app) rm(ctx context.Context, refs []string, olderThan age) error {
 		a.note("no run began longer ago than " + timeline.FormatDuration(int64(olderThan)))
 	}
 	return nil
-}
-
-// discardJournals removes what processes of a run that was cut off may still write: the next forkspan would find it, and bring
-// the run back.
-func discardJournals(run store.Run) error {
-	if run.Journal == "" {
-		return nil
-	}
-	switch info, err := os.Lstat(run.Journal); {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil:
-		return err
-	case !info.IsDir() || !isOurs(info):
-		return nil // somebody else has taken the name
-	}
-	_, err := journal.DiscardFolder(run.Journal)
-	return err
 }
 
 // countSpans is a run's number of spans, of one that was cut off those that were stored.
@@ -144,7 +124,7 @@ func (a *app) chooseNamed(ctx context.Context, db *store.Store, refs []string) (
 		if err != nil {
 			return nil, err
 		}
-		if alive(run) {
+		if recovery.Alive(run) {
 			return nil, withHint(fmt.Errorf("remove run %s: it is still going on, supervised by pid %d", run.ID, run.PID),
 				"end its command first")
 		}
@@ -161,7 +141,7 @@ func (a *app) chooseOld(all []store.Run, before time.Time) []store.Run {
 	for _, run := range all {
 		switch {
 		case !run.Start.Before(before):
-		case alive(run):
+		case recovery.Alive(run):
 			a.note("run " + run.ID + " is still going on: left alone")
 		default:
 			chosen = append(chosen, run)

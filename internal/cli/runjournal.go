@@ -10,6 +10,7 @@ import (
 	"forkspan.dev/forkspan/internal/commandspan"
 	"forkspan.dev/forkspan/internal/otlp"
 	"forkspan.dev/forkspan/internal/proctree"
+	"forkspan.dev/forkspan/internal/recovery"
 	"forkspan.dev/forkspan/internal/store"
 	"forkspan.dev/forkspan/journal"
 )
@@ -34,13 +35,13 @@ func (r *localRun) openJournals() {
 		return
 	}
 	record := r.newRecord(time.Now(), "") // before there is a folder, which should not be without a word about it for long
-	for _, parent := range journalParents(r.Env, journalRoom) {
-		dir, err := os.MkdirTemp(parent, journalPrefix+shortID(r.runID)+"-") // mode 0700
+	for _, parent := range recovery.Parents(r.Env, journalRoom) {
+		dir, err := os.MkdirTemp(parent, recovery.FolderName(r.runID)) // mode 0700
 		if err != nil {
 			continue
 		}
 		record.Journal = dir
-		tail, err := journal.OpenTail(dir, encodeAbout(r.wantedStore(), record))
+		tail, err := journal.OpenTail(dir, recovery.EncodeAbout(r.wantedStore(), record))
 		if err != nil {
 			_ = os.RemoveAll(dir)
 			continue
@@ -64,33 +65,15 @@ func (a *app) wantedStore() string {
 func (r *localRun) newRecord(start time.Time, journals string) store.Run {
 	return store.Run{
 		ID: r.runID, Kind: "run", Name: r.name, Command: commandspan.Scrub(r.argv), TraceID: r.traceID, SpanID: r.command,
-		ParentID: r.childParent(), Start: start, PID: os.Getpid(), BootID: bootID(), Journal: journals,
+		ParentID: r.childParent(), Start: start, PID: os.Getpid(), BootID: recovery.BootID(), Journal: journals,
 	}
 }
-
-// The names of folders for journals: with the beginning of the run's id, and a random number.
-const (
-	journalPrefix  = "forkspan-"
-	journalPattern = journalPrefix + "[0-9A-Z][0-9A-Z][0-9A-Z][0-9A-Z]-[0-9]*"
-)
 
 // beginningPatience is how long a span has to be open before its beginning is stored.
 const beginningPatience = 200 * time.Millisecond
 
 // journalRoom is the least room, in bytes, that a folder in memory must have: it is the programs' own.
 const journalRoom = 1 << 30
-
-// journalParents are the folders where the folder for journals may be, the best first: those in memory with so much room, in
-// bytes, and the temporary one.
-func journalParents(env func(string) string, least int64) []string {
-	var parents []string
-	for _, dir := range []string{"/dev/shm", env("XDG_RUNTIME_DIR")} {
-		if filepath.IsAbs(dir) && roomInMemory(dir) >= least {
-			parents = append(parents, dir)
-		}
-	}
-	return append(parents, os.TempDir())
-}
 
 // abandon removes the folder for journals of a command that was not started, and forgets where its spans were to go.
 func (r *localRun) abandon() {

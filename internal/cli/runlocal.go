@@ -2,8 +2,6 @@ package cli
 
 import (
 	"context"
-	"os"
-	"strings"
 	"sync"
 	"time"
 
@@ -74,12 +72,6 @@ func (r *localRun) begin(spans []commandspan.Span) {
 		r.recoverOthers()
 		r.onward.carryOn(r.writable())
 	}
-}
-
-// bootID tells this boot of the machine from others; empty where the system does not say.
-func bootID() string {
-	id, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	return strings.TrimSpace(string(id))
 }
 
 func (r *localRun) ready(at time.Time, startup commandspan.Span) {

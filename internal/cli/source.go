@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"forkspan.dev/forkspan/internal/otlp"
+	"forkspan.dev/forkspan/internal/recovery"
 	"forkspan.dev/forkspan/internal/redact"
 	"forkspan.dev/forkspan/internal/spanfile"
 	"forkspan.dev/forkspan/internal/store"
@@ -379,7 +380,7 @@ func (s *source) timelineOptions() timeline.Options {
 	if s.run.Kind == "run" {
 		opts.Start = s.run.Start.UnixNano()
 	}
-	if s.run.Exit == nil && alive(*s.run) {
+	if s.run.Exit == nil && recovery.Alive(*s.run) {
 		opts.Now = time.Now().UnixNano()
 	}
 	if !s.run.Ready.IsZero() {

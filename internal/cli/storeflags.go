@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"forkspan.dev/forkspan/internal/recovery"
 	"forkspan.dev/forkspan/internal/store"
 )
 
@@ -49,7 +50,7 @@ func (a *app) storeOptions(notify func(string)) store.Options {
 // stillWriting tells whether the forkspan that writes to a run, of whatever kind, is still there.
 func stillWriting(run store.Run) bool {
 	run.Kind = "run"
-	return alive(run)
+	return recovery.Alive(run)
 }
 
 // byteSize is a size in bytes with a unit: 500MiB, 10GB, 2G.

@@ -9,6 +9,7 @@ import (
 
 	"forkspan.dev/forkspan/internal/commandspan"
 	"forkspan.dev/forkspan/internal/otlp"
+	"forkspan.dev/forkspan/internal/recovery"
 	"forkspan.dev/forkspan/internal/scriptspan"
 	"forkspan.dev/forkspan/internal/store"
 	"forkspan.dev/forkspan/internal/timeline"
@@ -22,7 +23,7 @@ func runTitle(run store.Run) string {
 		title += " imported"
 	case run.Kind == scriptKind && run.Exit == nil:
 		title += " has not ended"
-	case run.Exit == nil && alive(run):
+	case run.Exit == nil && recovery.Alive(run):
 		title += " has been running for " + timeline.FormatDuration(time.Since(run.Start).Nanoseconds())
 	case run.Exit == nil:
 		title += " was cut off"
@@ -71,7 +72,7 @@ func outcome(run store.Run) string {
 		return ""
 	case run.Kind == scriptKind:
 		return scriptOutcome(run)
-	case run.Exit == nil && alive(run):
+	case run.Exit == nil && recovery.Alive(run):
 		return "running"
 	case run.Exit == nil:
 		return "cut off"

@@ -1,6 +1,6 @@
 //go:build !windows
 
-package cli
+package recovery
 
 import (
 	"os"
@@ -43,7 +43,7 @@ func TestAlive(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			r := run
 			test.change(&r)
-			if got := alive(r); got != test.want {
+			if got := Alive(r); got != test.want {
 				t.Errorf("alive: %v", got)
 			}
 		})

@@ -1,4 +1,4 @@
-package cli
+package recovery
 
 import "golang.org/x/sys/unix"
 

@@ -1,4 +1,4 @@
-package cli
+package recovery
 
 import (
 	"reflect"
@@ -14,7 +14,7 @@ func TestAbout(t *testing.T) {
 		ID: "7K3F000000", Kind: "run", Name: "a & b=c\n%", Command: []string{"sh", "", "-c", "echo ü; \xff"}, Journal: "/dev/shm/x",
 		TraceID: otlp.TraceID{1}, SpanID: otlp.SpanID{2}, ParentID: otlp.SpanID{3}, Start: time.Unix(17, 4), PID: 12, BootID: "b",
 	}
-	text := encodeAbout("/a b/forkspan.db", run)
+	text := EncodeAbout("/a b/forkspan.db", run)
 	path, got, ok := decodeAbout(text)
 	if path != "/a b/forkspan.db" || !ok || !reflect.DeepEqual(got, run) {
 		t.Errorf("%s, %v: got %+v, want %+v", path, ok, got, run)

@@ -1,4 +1,4 @@
-package cli
+package recovery
 
 import (
 	"os"
@@ -6,8 +6,8 @@ import (
 	"forkspan.dev/forkspan/internal/store"
 )
 
-// alive tells whether the forkspan that supervises a run is still there.
-func alive(run store.Run) bool {
+// Alive tells whether the forkspan that supervises a run is still there.
+func Alive(run store.Run) bool {
 	if run.Kind != "run" || !run.End.IsZero() || run.PID <= 0 {
 		return false
 	}

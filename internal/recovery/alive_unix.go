@@ -1,6 +1,6 @@
 //go:build !windows
 
-package cli
+package recovery
 
 import (
 	"bytes"
@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -16,14 +15,13 @@ import (
 	"forkspan.dev/forkspan/journal"
 )
 
-// alive tells whether the forkspan that supervises a run is still there. A run of another boot is not, nor one whose pid has
+// Alive tells whether the forkspan that supervises a run is still there. A run of another boot is not, nor one whose pid has
 // been given to a younger process since: in containers forkspan often has the same small pid every time.
-func alive(run store.Run) bool {
+func Alive(run store.Run) bool {
 	if run.Kind != "run" || !run.End.IsZero() || run.PID <= 0 {
 		return false
 	}
-	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err == nil && run.BootID != "" && strings.TrimSpace(string(id)) != run.BootID {
+	if here := BootID(); here != "" && run.BootID != "" && here != run.BootID {
 		return false
 	}
 	if err := syscall.Kill(run.PID, 0); err != nil && !errors.Is(err, syscall.EPERM) {

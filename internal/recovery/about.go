@@ -1,4 +1,4 @@
-package cli
+package recovery
 
 import (
 	"encoding/hex"
@@ -9,9 +9,9 @@ import (
 	"forkspan.dev/forkspan/internal/store"
 )
 
-// encodeAbout says in a folder of journals whose they are, should nothing of the run get into the store: where the user wants
+// EncodeAbout says in a folder of journals whose they are, should nothing of the run get into the store: where the user wants
 // that, and the run's row. It is on the way to the command's start, and so not JSON.
-func encodeAbout(path string, run store.Run) []byte {
+func EncodeAbout(path string, run store.Run) []byte {
 	return []byte(url.Values{
 		"store": {path}, "id": {run.ID}, "name": {run.Name}, "command": run.Command, "journal": {run.Journal},
 		"trace": {hex.EncodeToString(run.TraceID[:])}, "span": {hex.EncodeToString(run.SpanID[:])},

@@ -1,6 +1,6 @@
 //go:build unix
 
-package cli
+package recovery
 
 import (
 	"io/fs"
