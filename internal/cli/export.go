@@ -94,7 +94,7 @@ func (a *app) exportRuns(ctx context.Context, f exportFlags, refs []string) erro
 		return fmt.Errorf("export: %w", err)
 	}
 	if f.output != "-" {
-		a.note(fmt.Sprintf("%s in %s", counted(e.spans+e.file.Made, "span", "spans"), f.output))
+		a.note(fmt.Sprintf("%s in %s", counted(e.file.Spans, "span", "spans"), f.output))
 	}
 	var failed error
 	for path, problems := range e.problems {
@@ -108,7 +108,6 @@ type exporter struct {
 	*app
 	flags    exportFlags
 	file     *spanfile.Writer
-	spans    int
 	progress *progress
 	problems map[string][]spanfile.Problem
 }
@@ -156,7 +155,7 @@ func (e *exporter) addAll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for request, err := range e.counted(ctx, db.Requests(ctx, "")) { // first: what follows a head belongs to it
+	for request, err := range e.showing(ctx, db.Requests(ctx, "")) { // first: what follows a head belongs to it
 		if err == nil {
 			err = e.file.Add(request.Body)
 		}
@@ -182,13 +181,13 @@ func (e *exporter) addRun(ctx context.Context, db *store.Store, run store.Run) e
 		if passes++; passes == 1 {
 			return db.Requests(ctx, run.ID)
 		}
-		return e.counted(ctx, db.Requests(ctx, run.ID))
+		return e.showing(ctx, db.Requests(ctx, run.ID))
 	})
 }
 
 // addTrace writes the spans of one trace.
 func (e *exporter) addTrace(ctx context.Context, db *store.Store, id otlp.TraceID) error {
-	for request, err := range e.counted(ctx, db.Trace(ctx, id)) {
+	for request, err := range e.showing(ctx, db.Trace(ctx, id)) {
 		if err == nil {
 			err = e.file.Add(otlp.OnlyTrace(request.Body, id))
 		}
@@ -202,9 +201,8 @@ func (e *exporter) addTrace(ctx context.Context, db *store.Store, id otlp.TraceI
 // addFile writes another file's spans, and what it says of runs.
 func (e *exporter) addFile(ctx context.Context, path string) error {
 	file := spanfile.Reader{
-		Request: func(body []byte, sum otlp.Summary) error {
-			e.spans += sum.Spans
-			e.progress.show(0, int64(e.spans))
+		Request: func(body []byte, _ otlp.Summary) error {
+			e.progress.show(0, int64(e.file.Spans))
 			return errors.Join(ctx.Err(), e.file.Add(body))
 		},
 		Head: func(h spanfile.Head) error { return e.file.Head(h.Run, h.Processes) },
@@ -219,17 +217,15 @@ func (e *exporter) addFile(ctx context.Context, path string) error {
 	return nil
 }
 
-// counted passes requests on and counts their spans.
-func (e *exporter) counted(ctx context.Context, requests iter.Seq2[store.Request, error]) iter.Seq2[store.Request, error] {
+// showing passes requests on until ctx ends, and shows how many spans have been written.
+func (e *exporter) showing(ctx context.Context, requests iter.Seq2[store.Request, error]) iter.Seq2[store.Request, error] {
 	return func(yield func(store.Request, error) bool) {
 		for request, err := range requests {
 			if err == nil {
 				err = ctx.Err()
 			}
 			if err == nil {
-				_, sum, _, _, _ := otlp.Scan(request.Body)
-				e.spans += sum.Spans
-				e.progress.show(0, int64(e.spans))
+				e.progress.show(0, int64(e.file.Spans))
 			}
 			if !yield(request, err) {
 				return

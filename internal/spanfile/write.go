@@ -37,7 +37,7 @@ type Writer struct {
 	Redact    bool // hide secrets in the spans
 	Processes bool // write a span for each process of a run, too, behind its requests
 
-	Made int // how many of those were written
+	Spans int // how many were written
 
 	format string
 
@@ -105,8 +105,6 @@ func (f *Writer) endRun() error {
 	bodies := f.tree.Requests(f.of)
 	f.tree, f.of = nil, nil
 	for _, body := range bodies {
-		_, sum, _, _, _ := otlp.Scan(body)
-		f.Made += sum.Spans
 		if err := f.write(body); err != nil {
 			return err
 		}
@@ -126,6 +124,8 @@ func (f *Writer) Add(body []byte) error {
 }
 
 func (f *Writer) write(body []byte) (err error) {
+	_, sum, _, _, _ := otlp.Scan(body)
+	f.Spans += sum.Spans
 	f.buf = f.buf[:0]
 	if f.format == FormatProtobuf {
 		// Files that begin with a zero are read as a row of requests; a very long one first would not.
