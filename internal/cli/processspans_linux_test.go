@@ -102,7 +102,7 @@ func TestForwardProcessesLater(t *testing.T) {
 	c := forkspantest.NewCollector(t)
 	c.AnswerAll(forkspantest.Answer{Status: 503})
 	r := watch(t, "--forward", c.Endpoint(), "--forward-processes", "--drain", "0s", "--", "sh", "-c", kin)
-	if !strings.Contains(r.stderr, ": forkspan forward sends them") {
+	if !strings.Contains(r.stderr, ": forkspan forward sends it") {
 		t.Error("it is not said that something waits")
 	}
 	c.AnswerAll(forkspantest.Answer{})

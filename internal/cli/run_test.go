@@ -82,7 +82,7 @@ func TestDescendantsInWords(t *testing.T) {
 	for pid := range 10 {
 		list = append(list, supervise.Descendant{PID: pid + 1, Name: "sh"})
 	}
-	got := descendants(list, (&processTree{}).describe)
+	got := descendants(list, nil)
 	if !strings.HasPrefix(got, "sh (pid 1), sh (pid 2), ") || !strings.HasSuffix(got, ", sh (pid 8), and 2 more") {
 		t.Errorf("got %q", got)
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"forkspan.dev/forkspan/internal/commandspan"
+	"forkspan.dev/forkspan/internal/lineage"
 	"forkspan.dev/forkspan/internal/otlp"
 	"forkspan.dev/forkspan/internal/receive"
 	"forkspan.dev/forkspan/internal/store"
@@ -21,7 +22,7 @@ type localRun struct {
 	server   *receive.Server
 	served   chan struct{} // closed when the server has ended; nil without a port
 	onward   onward        // to the user's backend
-	tree     *processTree
+	tree     *lineage.Tree
 	journals *runJournals // nil without
 
 	recovery     sync.WaitGroup // of other runs
@@ -47,8 +48,8 @@ func newLocalRun(s *session) *localRun {
 	}
 	r.connectBackend()
 	go r.open()
-	r.tree = newProcessTree(!s.flags.noSubreaper)
-	s.reaped = r.tree.watcher.Reaped
+	r.tree = lineage.NewTree(!s.flags.noSubreaper, commandspan.Scrub)
+	s.reaped = r.tree.Reaped
 	r.listen() // last: from now on Append is called
 	return r
 }
@@ -57,7 +58,7 @@ func newLocalRun(s *session) *localRun {
 const shortLife = 3 * time.Millisecond
 
 func (r *localRun) begin(spans []commandspan.Span) {
-	r.tree.follow(r.process.PID())
+	r.tree.Follow(r.process.PID())
 	<-r.opened
 	r.resource = commandspan.Resource(r.lookup, r.name, r.runID)
 	r.forwardFrom(r.writable())
@@ -67,7 +68,7 @@ func (r *localRun) begin(spans []commandspan.Span) {
 	case <-time.After(shortLife):
 		r.save()
 		r.keep(commandspan.Encode(r.resource, version(), spans...), 0)
-		r.tree.start(r.putProcesses)
+		r.tree.Keep(r.putProcesses)
 		r.follow()
 		r.recoverOthers()
 		r.onward.carryOn(r.writable())
@@ -90,14 +91,14 @@ func (r *localRun) end(o supervise.Outcome, spans []commandspan.Span) {
 	r.closePort()
 	ended := make(chan struct{}) // what the watcher still has to do, it does meanwhile
 	go func() {
-		r.tree.end()
+		r.tree.Stop()
 		close(ended)
 	}()
 	r.record.End = o.End
 	r.record.Exit = &store.Exit{Code: o.Code, Signal: int(o.Signal)}
 	r.keep(commandspan.Encode(r.resource, version(), spans...), len(spans))
 	<-ended
-	r.tree.settle(r.sawAll())
+	r.tree.Settle(r.sawAll())
 	r.settleAccount()
 	r.saveTree()
 	if r.onward.backend != nil {

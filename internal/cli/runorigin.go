@@ -5,8 +5,10 @@ import (
 	"time"
 
 	"forkspan.dev/forkspan/internal/commandspan"
+	"forkspan.dev/forkspan/internal/lineage"
 	"forkspan.dev/forkspan/internal/otlp"
 	"forkspan.dev/forkspan/internal/proctree"
+	"forkspan.dev/forkspan/internal/receive"
 )
 
 // origin is where a request of a run came from: over a connection, which its context tells, or out of a journal.
@@ -22,14 +24,23 @@ func (r *localRun) take(ctx context.Context, from origin, body []byte, sum otlp.
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	sender := r.tree.origin(ctx, from, sum)
-	if commandspan.Made(body, sum) {
-		sum.Processes = nil // by a forkspan further down, about its command
+	sender := lineage.Origin{Journal: from.process}
+	if from == (origin{}) {
+		local, remote := receive.Conn(ctx)
+		sender = r.tree.Peer(local, remote, sum)
+	}
+	supervisor := commandspan.Made(body, sum)
+	if supervisor {
+		sum.Processes = nil // it is a forkspan further down, and speaks about its command
 	}
 	if err := r.put(ctx, body, sum); err != nil {
 		return err
 	}
-	r.tree.note(sender, body, sum)
+	if supervisor {
+		r.tree.Supervisor(sender)
+	} else {
+		r.tree.Note(sender, body, sum)
+	}
 	r.counts.add(sum)
 	if r.awaitedSpan != "" && hasEnded(body, r.awaitedSpan) {
 		select {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"net"
-	"slices"
 	"time"
 
 	"forkspan.dev/forkspan/internal/otlp"
@@ -47,12 +46,6 @@ func (r *localRun) listen() {
 // Append stores a request that came over the port. The sender is answered when it is committed.
 func (r *localRun) Append(ctx context.Context, body []byte, sum otlp.Summary) error {
 	return r.take(ctx, origin{}, body, sum)
-}
-
-// hasFinished tells whether any span of a request has ended. The beginnings that a forkspan further down sends are not for
-// other backends, which would take them for whole spans.
-func hasFinished(sum otlp.Summary) bool {
-	return slices.ContainsFunc(sum.Traces, func(t otlp.TraceSummary) bool { return t.End != 0 })
 }
 
 // hasEnded tells whether a finished span of that name is in a request.

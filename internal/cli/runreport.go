@@ -21,7 +21,7 @@ import (
 
 // progress prints the start-up's waterfall and account, once; the run goes on.
 func (r *localRun) progress() {
-	r.putProcesses(r.tree.settle(false))
+	r.putProcesses(r.tree.Settle(false))
 	r.settleAccount()
 	r.save()
 	r.report("was ready after "+elapsed(r.readyAt.Sub(r.process.Started())), nil)
@@ -29,7 +29,7 @@ func (r *localRun) progress() {
 
 func (r *localRun) settleAccount() {
 	r.record.Account = r.counts.account()
-	r.tree.account(&r.record.Account)
+	accountOf(r.tree, &r.record.Account)
 }
 
 // report prints the account, and the waterfall where it is wanted and was not printed before. left are the processes that
@@ -49,7 +49,7 @@ func (r *localRun) report(how string, left []supervise.Descendant) {
 		r.note("%s", note)
 	}
 	if len(left) > 0 {
-		fmt.Fprintln(r.Stderr, "forkspan: still running: "+descendants(left, r.tree.describe))
+		fmt.Fprintln(r.Stderr, "forkspan: still running: "+descendants(left, r.tree.Settled()))
 	}
 	_, lines, terminal := terminalSize(r.Stderr)
 	if r.drawn || !terminal && r.flags.summary == "" {
@@ -132,7 +132,7 @@ func dropped(reasons map[string]int64) string {
 }
 
 // descendants lists processes, the first few by name.
-func descendants(list []supervise.Descendant, describe func(supervise.Descendant) (name, facts string)) string {
+func descendants(list []supervise.Descendant, tree []store.Process) string {
 	const most = 8
 	var names []string
 	for i, d := range list {
@@ -140,7 +140,7 @@ func descendants(list []supervise.Descendant, describe func(supervise.Descendant
 			names = append(names, fmt.Sprintf("and %d more", len(list)-most))
 			break
 		}
-		name, facts := describe(d)
+		name, facts := describe(tree, d)
 		names = append(names, timeline.Clean(name)+" (pid "+strconv.Itoa(d.PID)+facts+")")
 	}
 	return strings.Join(names, ", ")
@@ -173,7 +173,7 @@ func (r *localRun) draw(w io.Writer, rows int) error {
 	if err != nil {
 		return err
 	}
-	src := source{run: &r.record, spans: spans, tree: r.tree.facts(false)}
+	src := source{run: &r.record, spans: spans, tree: r.tree.Facts(false)}
 	opts := src.timelineOptions()
 	opts.MaxRows = rows
 	t := timeline.Build(spans, opts)
