@@ -2,6 +2,7 @@ package timeline
 
 import (
 	"hash/maphash"
+	"slices"
 
 	"forkspan.dev/forkspan/internal/otlp"
 )
@@ -13,9 +14,11 @@ import (
 //	Worker_1: Worker init
 //	└ Worker_1: Load model
 type groups struct {
-	f     *forest
-	shape []uint64 // of the tree below each node, the same for equal trees of two ranks
-	next  []int32  // the next member of a node's group; nil when nothing is grouped
+	f       *forest
+	shape   []uint64        // of the tree below each node, the same for equal trees of two ranks
+	imports []bool          // that a node is an import, with nothing else below it
+	next    []int32         // the next member of a node's group; nil when nothing is grouped
+	left    map[int32]int32 // how many spans below a node's group are not drawn
 }
 
 // bucket is what members of a group have in common. nth tells several equal spans of one process apart.
@@ -41,7 +44,7 @@ func groupRanks(f *forest) *groups {
 		return g
 	}
 	g.measureShapes()
-	g.next = make([]int32, len(f.nodes))
+	g.next, g.left = make([]int32, len(f.nodes)), map[int32]int32{}
 	for i := range g.next {
 		g.next[i] = none
 	}
@@ -61,25 +64,27 @@ func groupRanks(f *forest) *groups {
 		}
 		g.gather(families)
 		for _, family := range families[1:] {
-			g.leaveOut(family)
+			g.left[at] += g.leaveOut(family)
 		}
 	}
 	return g
 }
 
-// leaveOut takes imports of a follower out that its leader has not: they differ where one took a little longer than those that are
-// told. The group's row has the times of all.
-func (g *groups) leaveOut(family []int32) {
+// leaveOut takes imports of a follower out that its leader has not, and tells how many: they differ where one took a little longer
+// than those that are told. The group's row has the times of all.
+func (g *groups) leaveOut(family []int32) (spans int32) {
 	for _, child := range family {
-		if g.f.nodes[child].has(follower) || !ofImport(g.f.nodes[child].span) {
+		if g.f.nodes[child].has(follower) || !g.imports[child] {
 			continue
 		}
 		for _, member := range g.members(child) {
 			for at := range g.f.tree(member) {
 				g.f.nodes[at].marks |= follower
+				spans++
 			}
 		}
 	}
+	return spans
 }
 
 // measureShapes hashes names, outcomes and roles; the order of siblings does not count, since ranks differ in it, and neither do
@@ -87,6 +92,7 @@ func (g *groups) leaveOut(family []int32) {
 func (g *groups) measureShapes() {
 	seed := maphash.MakeSeed()
 	g.shape = make([]uint64, len(g.f.nodes))
+	g.imports = slices.Repeat([]bool{true}, len(g.f.nodes))
 	for i := len(g.f.order) - 1; i >= 0; i-- {
 		at := g.f.order[i]
 		n := &g.f.nodes[at]
@@ -103,7 +109,9 @@ func (g *groups) measureShapes() {
 			children            uint64
 		}{n.span.Name, n.span.Message, role, n.span.Status, n.span.Kind, n.marks & (unfinished | missingParent | cyclic), g.shape[at]}
 		g.shape[at] = maphash.Comparable(seed, own)
-		if n.parent != none && !ofImport(n.span) {
+		g.imports[at] = g.imports[at] && ofImport(n.span)
+		if n.parent != none && !g.imports[at] {
+			g.imports[n.parent] = false
 			g.shape[n.parent] += g.shape[at]
 		}
 	}

@@ -45,7 +45,8 @@ func (b *builder) list() {
 	place := make([]int32, len(f.nodes)) // of a node in items
 	add := func(at, parent, depth int32) {
 		place[at] = int32(len(b.items))
-		b.items = append(b.items, item{node: at, parent: parent, depth: depth})
+		b.items = append(b.items, item{node: at, parent: parent, depth: depth, hidden: b.g.left[at]})
+		b.t.Hidden += int(b.g.left[at])
 	}
 	startup := slices.IndexFunc(f.order, func(at int32) bool { return f.nodes[at].has(served) })
 	if startup < 0 {

@@ -338,11 +338,11 @@ func TestRules(t *testing.T) {
 			16 15 W_2 g 8 9 module
 			17 16 W_2 h 8 9 module`, Options{}, `
 			E:executor
-			 W_0 … 2:init x3
-			  import a x2
+			 W_0 … 2:init x3 hidden=2
+			  import a x2 hidden=2
 			   import b
 			  import c
-			  load x3
+			  load x3 hidden=2
 			`},
 		{"imports that have room are left as they are", `
 			1 - A a 0 50 module
