@@ -17,6 +17,12 @@ func CutUnfinished(body []byte) (rest []byte, cut int) {
 	return filter(body, func(_, span []byte) bool { return hasEnd(span) }), unfinished
 }
 
+// HasUnfinished tells whether a request that Scan has walked has spans without an end.
+func HasUnfinished(body []byte) (some bool) {
+	visitSpans(body, func(span []byte) { some = some || !hasEnd(span) })
+	return some
+}
+
 func hasEnd(span []byte) bool {
 	var end uint64
 	fields(span, func(f field) {

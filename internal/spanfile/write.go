@@ -147,10 +147,10 @@ func (f *Writer) write(body []byte) (err error) {
 	return err
 }
 
-// AddRun writes a run with its head. requests is called twice. What forkspan stored of a span of its own when it began is left
-// out when the whole span follows.
+// AddRun writes a run with its head. What was stored of a span when it began is left out when the whole span is there. requests is
+// called up to three times.
 func (f *Writer) AddRun(run store.Run, processes []store.Process, requests func() iter.Seq2[store.Request, error]) error {
-	whole, err := wholeSpans(requests())
+	begun, err := findBeginnings(requests)
 	if err == nil {
 		err = f.Head(run, processes)
 	}
@@ -161,52 +161,13 @@ func (f *Writer) AddRun(run store.Run, processes []store.Process, requests func(
 		if err != nil {
 			return err
 		}
-		if isBeginning(request.Body, whole) {
-			continue
+		body, err := begun.without(request.Body)
+		if err == nil && body != nil {
+			err = f.Add(body)
 		}
-		if err := f.Add(request.Body); err != nil {
+		if err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// ownSpans returns the spans of a request if a forkspan made them.
-func ownSpans(body []byte) []otlp.Span {
-	_, sum, _, _, err := otlp.Scan(body)
-	if err != nil || !commandspan.Made(body, sum) {
-		return nil
-	}
-	spans, err := otlp.Decode(body)
-	if err != nil {
-		return nil
-	}
-	return spans
-}
-
-// wholeSpans returns the spans that forkspans made and that have ended.
-func wholeSpans(requests iter.Seq2[store.Request, error]) (map[otlp.SpanID]bool, error) {
-	whole := make(map[otlp.SpanID]bool)
-	for request, err := range requests {
-		if err != nil {
-			return nil, err
-		}
-		for _, span := range ownSpans(request.Body) {
-			if span.End != 0 {
-				whole[span.SpanID] = true
-			}
-		}
-	}
-	return whole, nil
-}
-
-// isBeginning tells whether a request holds nothing but unfinished spans that are there as a whole too.
-func isBeginning(body []byte, whole map[otlp.SpanID]bool) bool {
-	spans := ownSpans(body)
-	for _, span := range spans {
-		if span.End != 0 || !whole[span.SpanID] {
-			return false
-		}
-	}
-	return len(spans) > 0
 }
