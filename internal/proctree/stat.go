@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // tick is the unit of times in /proc/PID/stat: USER_HZ is 100 on every architecture that Go has.
@@ -63,7 +64,7 @@ func (s *stat) set(number int, field []byte) error {
 	var amount *uint64
 	switch number {
 	case 3:
-		if len(field) != 1 {
+		if len(field) != 1 || field[0] >= utf8.RuneSelf {
 			return errStat
 		}
 		s.state = field[0]
