@@ -115,5 +115,5 @@ func (p *process) end(remove bool) {
 		_ = s.setPhase(phaseClosed)
 		s.close()
 	}
-	p.full, p.retired, p.spans = nil, nil, nil
+	p.full, p.retired, p.spans, p.unused = nil, nil, nil, nil
 }

@@ -35,7 +35,7 @@ func (p *process) carry() {
 	}
 	for key, at := range p.spans {
 		if list, ok := bySegment[at.segment]; ok {
-			bySegment[at.segment] = append(list, start{key, at})
+			bySegment[at.segment] = append(list, start{key, *at})
 		}
 	}
 	room := p.cur.size / carryShare
@@ -71,8 +71,7 @@ func (p *process) carryOne(key uint64, from place, room int) int {
 	}
 	// Only now: between the two, a reader takes one of them.
 	to.start = true
-	p.hold(key, to)
-	p.drop(from, true)
+	p.move(key, to)
 	return need
 }
 

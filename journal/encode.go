@@ -20,18 +20,25 @@ const (
 	flagIsRemote    = 0x200
 )
 
+// The beginnings of a span's first fields: tag and length.
+const (
+	beginTraceID  = "\x0a\x10"
+	beginSpanID   = "\x12\x08"
+	beginParentID = "\x22\x08"
+)
+
 // appendSpan appends s as an OTLP Span message, without the end of a span that has only started. Protobuf's own
-// encoder would want the message in objects first: 20 allocations a span.
+// encoder would want the message in objects first: 20 allocations a span. Each call of s that has only started takes its lock.
 func appendSpan(b []byte, s sdktrace.ReadOnlySpan, ended bool) []byte {
 	sc, parent := s.SpanContext(), s.Parent()
 	trace, span := sc.TraceID(), sc.SpanID()
-	b = appendBytes(b, 1, trace[:])
-	b = appendBytes(b, 2, span[:])
+	b = append(append(b, beginTraceID...), trace[:]...)
+	b = append(append(b, beginSpanID...), span[:]...)
 	if state := sc.TraceState(); state.Len() > 0 {
 		b = appendText(b, 3, state.String())
 	}
 	if id := parent.SpanID(); id.IsValid() {
-		b = appendBytes(b, 4, id[:])
+		b = append(append(b, beginParentID...), id[:]...)
 	}
 	b = appendText(b, 5, s.Name())
 	b = appendNumber(b, 6, uint64(s.SpanKind()))
@@ -50,9 +57,11 @@ func appendSpan(b []byte, s sdktrace.ReadOnlySpan, ended bool) []byte {
 	for _, l := range s.Links() {
 		b = appendMessage(b, 13, func(b []byte) []byte { return appendLink(b, l) })
 	}
-	b = appendNumber(b, 14, count(s.DroppedLinks()))
-	if status := s.Status(); status.Code != codes.Unset {
-		b = appendMessage(b, 15, func(b []byte) []byte { return appendStatus(b, status) })
+	if ended {
+		b = appendNumber(b, 14, count(s.DroppedLinks()))
+		if status := s.Status(); status.Code != codes.Unset {
+			b = appendMessage(b, 15, func(b []byte) []byte { return appendStatus(b, status) })
+		}
 	}
 	return appendFlags(b, 16, sc.TraceFlags(), parent.IsRemote())
 }
@@ -99,47 +108,60 @@ func appendContext(b []byte, r *resource.Resource, scope instrumentation.Scope) 
 }
 
 func appendAttributes(b []byte, field protowire.Number, attrs []attribute.KeyValue) []byte {
-	for i := range attrs {
-		if attrs[i].Value.Type() == attribute.STRING {
-			if short, ok := appendShort(b, field, string(attrs[i].Key), attrs[i].Value.AsString()); ok {
-				b = short
-				continue
+	for len(attrs) > 0 {
+		begin, n := len(b), 0
+		b, n = appendShorts(b, field, attrs)
+		if !utf8.Valid(b[begin:]) { // tags and lengths are ASCII
+			b = b[:begin]
+			for i := range attrs[:n] {
+				b = appendAttribute(b, field, &attrs[i])
 			}
 		}
-		b = protowire.AppendTag(b, field, protowire.BytesType)
-		b = append(b, 0)
-		at := len(b)
-		b = appendText(b, 1, string(attrs[i].Key))
-		b = protowire.AppendTag(b, 2, protowire.BytesType)
-		b = append(b, 0)
-		value := len(b)
-		b = appendValue(b, attrs[i].Value)
-		b = fillLength(b, value)
-		b = fillLength(b, at)
+		if attrs = attrs[n:]; len(attrs) > 0 {
+			b, attrs = appendAttribute(b, field, &attrs[0]), attrs[1:]
+		}
 	}
 	return b
 }
 
-// appendShort appends an attribute with a text, if it is UTF-8 and so short that every length in it takes one byte: as most
-// are, and a span is mostly attributes.
-func appendShort(b []byte, field protowire.Number, key, text string) ([]byte, bool) {
+// appendAttribute appends an attribute of any kind.
+func appendAttribute(b []byte, field protowire.Number, a *attribute.KeyValue) []byte {
+	b = protowire.AppendTag(b, field, protowire.BytesType)
+	b = append(b, 0)
+	at := len(b)
+	b = appendText(b, 1, string(a.Key))
+	b = protowire.AppendTag(b, 2, protowire.BytesType)
+	b = append(b, 0)
+	value := len(b)
+	b = appendValue(b, a.Value)
+	b = fillLength(b, value)
+	return fillLength(b, at)
+}
+
+// appendShorts appends the first of the attributes as long as they are texts so short that every length in them takes one byte:
+// as most are, and a span is mostly attributes. It returns how many. Whether they are UTF-8 is for the caller to look at.
+func appendShorts(b []byte, field protowire.Number, attrs []attribute.KeyValue) ([]byte, int) {
 	const (
 		tags    = 6 // bytes beside the two texts, after the attribute's own length
 		oneByte = 1<<7 - 1
 	)
-	if len(key)+len(text)+tags > oneByte || field >= 16 {
-		return b, false
+	if field >= 16 {
+		return b, 0
 	}
-	begin := len(b)
-	b = append(b, byte(field)<<3|byte(protowire.BytesType), byte(len(key)+len(text)+tags),
-		1<<3|byte(protowire.BytesType), byte(len(key)))
-	b = append(b, key...)
-	b = append(b, 2<<3|byte(protowire.BytesType), byte(len(text)+2), 1<<3|byte(protowire.BytesType), byte(len(text)))
-	b = append(b, text...)
-	if !utf8.Valid(b[begin:]) { // tags and lengths are ASCII
-		return b[:begin], false
+	n := 0
+	for n < len(attrs) && attrs[n].Value.Type() == attribute.STRING {
+		key, text := string(attrs[n].Key), attrs[n].Value.AsString()
+		if len(key)+len(text)+tags > oneByte {
+			break
+		}
+		b = append(b, byte(field)<<3|byte(protowire.BytesType), byte(len(key)+len(text)+tags),
+			1<<3|byte(protowire.BytesType), byte(len(key)))
+		b = append(b, key...)
+		b = append(b, 2<<3|byte(protowire.BytesType), byte(len(text)+2), 1<<3|byte(protowire.BytesType), byte(len(text)))
+		b = append(b, text...)
+		n++
 	}
-	return b, true
+	return b, n
 }
 
 // appendValue appends the fields of an AnyValue message.
@@ -220,8 +242,13 @@ func appendText(b []byte, field protowire.Number, s string) []byte {
 	if s == "" {
 		return b
 	}
+	s = valid(s)
+	if len(s) < 1<<7 && field < 16 {
+		b = append(b, byte(field)<<3|byte(protowire.BytesType), byte(len(s)))
+		return append(b, s...)
+	}
 	b = protowire.AppendTag(b, field, protowire.BytesType)
-	return protowire.AppendString(b, valid(s))
+	return protowire.AppendString(b, s)
 }
 
 // valid replaces what is not UTF-8, for which a reader would have to refuse the span.

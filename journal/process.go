@@ -30,8 +30,9 @@ type process struct {
 	size     int64      // bytes of all files
 	plain    bool       // mapped memory has failed
 	ended    bool
-	stopping bool             // nobody reads any more, and the background is about to end this
-	spans    map[uint64]place // by hash: where the last record of a span is that is owed to somebody; only with an exporter
+	stopping bool              // nobody reads any more, and the background is about to end this
+	spans    map[uint64]*place // by hash: where the last record of a span is that is owed to somebody; only with an exporter
+	unused   []*place          // that were in spans, to be in it again
 	stats    Stats
 	lastErr  error
 	tryAgain time.Time // not before then, after a file could not be made
@@ -71,7 +72,7 @@ func newProcess(w *Writer) *process {
 		mark:  newForkMark(),
 		head:  header{identity: self()},
 		plain: w.settings.plain,
-		spans: map[uint64]place{},
+		spans: map[uint64]*place{},
 		wake:  make(chan struct{}, 1),
 		stop:  make(chan struct{}),
 	}
@@ -104,7 +105,7 @@ func (p *process) append(k kind, rec []byte, at *spanContext, key spanKey) error
 	}
 	if p.w.tracked.Load() {
 		where.start = k == kindStart
-		p.move(key, where)
+		p.move(key.hash(), where)
 	}
 	// Half a segment is room enough while the background makes the next one; and most short programs never need it.
 	wake := p.spare == nil && p.cur.used > p.cur.size/2 && p.mayPrepare() || len(p.retired) > 0

@@ -44,24 +44,27 @@ func (e *exporter) Shutdown(ctx context.Context) error {
 	return err
 }
 
-// move notes that the last record of a span is at to now. The one before, in another segment, must not come back as a span
-// that has not ended when this one is gone.
-func (p *process) move(key spanKey, to place) {
-	h := key.hash()
-	from, ok := p.spans[h]
-	p.hold(h, to)
-	if ok {
+// move notes that the last record of a span, by its hash, is at to now. The one before, in another segment, must not come back as
+// a span that has not ended when this one is gone.
+func (p *process) move(h uint64, to place) {
+	to.segment.pins++
+	if to.start {
+		to.segment.starts++
+	}
+	if at := p.spans[h]; at != nil {
+		from := *at
+		*at = to
 		p.drop(from, from.segment != to.segment)
+		return
 	}
-}
-
-// hold notes where the record is that is owed.
-func (p *process) hold(h uint64, at place) {
+	var at *place
+	if last := len(p.unused) - 1; last >= 0 {
+		at, p.unused = p.unused[last], p.unused[:last]
+	} else {
+		at = new(place)
+	}
+	*at = to
 	p.spans[h] = at
-	at.segment.pins++
-	if at.start {
-		at.segment.starts++
-	}
 }
 
 // drop lets go of a record; mark says so in the file.
@@ -86,9 +89,11 @@ func (p *process) release(spans []sdktrace.ReadOnlySpan) {
 	for _, s := range spans {
 		sc := s.SpanContext()
 		h := spanKey{sc.TraceID(), sc.SpanID()}.hash()
-		if at, ok := p.spans[h]; ok {
+		if at := p.spans[h]; at != nil {
 			delete(p.spans, h)
-			p.drop(at, true)
+			p.drop(*at, true)
+			*at = place{}
+			p.unused = append(p.unused, at)
 		}
 	}
 }
