@@ -336,7 +336,8 @@ class Journal:
             try:
                 written = self._put(kind, context, payload)
                 while self.waiting:
-                    self._put(*self.waiting.pop(0))
+                    self._put(*self.waiting[0])
+                    del self.waiting[0]  # not before: a signal handler may raise between the two
                 return written
             finally:
                 self.busy = False
