@@ -142,14 +142,12 @@ func (r *Reservation) Release(ctx context.Context) error {
 }
 
 // openRoute gives opts.Reserved up when it fails.
-func openRoute(ctx context.Context, st *store.Store, route store.Route, b *Backend, opts Options) (_ *Forwarder, err error) {
-	defer func() {
-		if err != nil && opts.Reserved != nil {
-			opts.Reserved.unlock()
-		}
-	}()
+func openRoute(ctx context.Context, st *store.Store, route store.Route, b *Backend, opts Options) (*Forwarder, error) {
 	t, err := newTransport(b)
 	if err != nil {
+		if opts.Reserved != nil {
+			opts.Reserved.unlock()
+		}
 		return nil, fmt.Errorf("forward to %s: %w", b.Name(), err)
 	}
 	f, err := open(ctx, st, route, b, t, opts)
@@ -159,13 +157,18 @@ func openRoute(ctx context.Context, st *store.Store, route store.Route, b *Backe
 	return f, err
 }
 
-func open(ctx context.Context, st *store.Store, route store.Route, b *Backend, t transport, opts Options) (*Forwarder, error) {
-	var err error
-	if opts.Reserved == nil {
-		if opts.Reserved, err = reserve(st, route.ID); err != nil {
+func open(ctx context.Context, st *store.Store, route store.Route, b *Backend, t transport, opts Options) (_ *Forwarder, err error) {
+	mine := opts.Reserved
+	if mine == nil {
+		if mine, err = reserve(st, route.ID); err != nil {
 			return nil, err
 		}
 	}
+	defer func() {
+		if err != nil {
+			mine.unlock()
+		}
+	}()
 	if route, err = st.Route(ctx, route.ID); err != nil { // another may have moved it before it gave the lock up
 		return nil, err
 	}
@@ -175,7 +178,7 @@ func open(ctx context.Context, st *store.Store, route store.Route, b *Backend, t
 		}
 	}
 	f := &Forwarder{
-		store: st, route: route, options: opts, unlock: opts.Reserved.unlock,
+		store: st, route: route, options: opts, unlock: mine.unlock,
 		wake: make(chan struct{}, 1), drain: make(chan drainage), done: make(chan struct{}),
 	}
 	var all context.Context
