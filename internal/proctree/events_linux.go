@@ -59,6 +59,7 @@ func (w *Watcher) apply(e event, c clocks) {
 	switch e.kind {
 	case eventExec:
 		w.tree.exec(n, at)
+		n.stack = 0 // another now, as is known already
 		w.look(n, c)
 	case eventComm:
 		if e.thread == e.process {

@@ -51,7 +51,7 @@ func (w *Watcher) take(n *node, s stat, c clocks) {
 	}
 	if s.stack > 1 {
 		n.readable = true
-		if !w.cover.Events && n.stack > 1 && n.stack != s.stack {
+		if n.stack > 1 && n.stack != s.stack { // an exec that nobody told of, or not yet
 			w.tree.exec(n, c.wall)
 		}
 		n.stack = s.stack

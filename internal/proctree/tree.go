@@ -120,6 +120,9 @@ func (t *tree) exec(n *node, at time.Time) {
 		t.living[n] = true
 	}
 	n.lingers, n.looks = false, 0
+	if at.Before(n.Started) {
+		at = n.Started // both are known only so exactly where they are found by looking
+	}
 	n.Execed, n.Args = at, nil
 	t.changed = time.Now()
 }
