@@ -50,8 +50,8 @@ var kinds = []*kind{
 	{hints: []string{"bearer", "basic"}, pattern: `(?i)\b(?:bearer|basic)\s+[A-Za-z0-9+/=._~-]{8,}`, is: isScheme},
 
 	// By shape. Most of these are published by their services for secret scanners to know them.
-	shape(`(?:sk|rk|csk|pcsk|esecret|pk-lf)[-_][A-Za-z0-9_-]{12,}`, "sk-", "rk_", "sk_", "esecret_", "pk-lf-"), // OpenAI and many after it, Stripe, Cerebras, Pinecone
-	shape(`(?:hf|api_org|gsk|r8|pplx|fw|rpa|jina|tvly|lsv2_[a-z]{2}|tgp_v1|wandb_v1|nvapi|xai|ak|as)[-_][A-Za-z0-9_-]{16,}`,
+	shape(`(?:(?:c|pc)?sk[-_]|rk_|esecret_|pk-lf-)[A-Za-z0-9_-]{12,}`, "sk-", "rk_", "sk_", "esecret_", "pk-lf-"), // OpenAI and many after it, Stripe, Cerebras, Pinecone
+	shape(`(?:(?:hf|api_org|gsk|r8|fw|rpa|jina|lsv2_[a-z]{2}|tgp_v1|wandb_v1)_|(?:pplx|tvly|nvapi|xai|ak|as)-)[A-Za-z0-9_-]{16,}`,
 		"hf_", "api_org_", "gsk_", "r8_", "pplx-", "fw_", "rpa_", "jina_", "tvly-", "lsv2_", "tgp_v1_", "wandb_v1_", "nvapi-", "xai-", "ak-", "as-"), // models and their hosts
 	shape(`hf_[A-Za-z0-9]{12,}`, "hf_"), // Hugging Face
 	shape(`gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\w{16,}`, "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"), // GitHub
@@ -72,7 +72,7 @@ var kinds = []*kind{
 	shape(`do[opr]_v1_[a-f0-9]{32,}|dapi[a-f0-9]{32}(?:-\d)?|dop_v1_[a-f0-9]{32,}`, "_v1_", "dapi"),                        // DigitalOcean, Databricks
 	shape(`gl(?:sa|c)_[A-Za-z0-9_+/=-]{16,}`, "glsa_", "glc_"),                                                             // Grafana
 	shape(`hv[sbr]\.[A-Za-z0-9_-]{16,}|[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_-]{32,}`, "hvs.", "hvb.", "hvr.", ".atlasv1."), // HashiCorp
-	shape(`NR(?:AK|JS|II|BR)-[A-Za-z0-9_-]{16,}|sntr[yu]s?_[A-Za-z0-9_=+/.-]{16,}|dt0[a-z]\d\d\.[A-Z0-9]{16,}\.[A-Z0-9]{32,}`,
+	shape(`NR(?:AK|JS|II|BR)-[A-Za-z0-9_-]{16,}|sntry[su]_[A-Za-z0-9_=+/.-]{16,}|dt0[a-z]\d\d\.[A-Z0-9]{16,}\.[A-Z0-9]{32,}`,
 		"nrak-", "nrjs-", "nrii-", "nrbr-", "sntry", "dt0"), // New Relic, Sentry, Dynatrace
 	shape(`PMAK-[A-Za-z0-9-]{16,}|shp(?:at|ca|pa|ss)_[a-fA-F0-9]{16,}|dp\.(?:pt|st|ct|sa|scim|audit)\.[A-Za-z0-9.]{16,}|tskey-[A-Za-z0-9-]{12,}`,
 		"pmak-", "shp", "dp.", "tskey-"),
@@ -96,7 +96,7 @@ var kinds = []*kind{
 	{hints: []string{"pass:"}, pattern: `((?:-pass(?:in|out)?)\s+["']?pass:)[^\s"'\[]+`, keep: "${1}" + Mark}, // openssl
 	{hints: []string{"curl"}, pattern: `(\bcurl\s[^\n|;&]*?-u)[^\s"':\[]+:[^\s"']+`, keep: "${1}" + Mark},
 	// By the words of an error or a statement.
-	{hints: []string{"key", "token", "password", "secret"},
+	{hints: []string{"key", "token", "password", "secret", "passphrase"},
 		pattern: `((?i:\b(?:api|access|auth|secret|private|bearer)[ -](?:key|token)|\b(?:token|password|secret|passphrase))(?i:\s+(?:provided|given|supplied|was|is|of))?[:=]?\s+)["'` + "`" + `]?[A-Za-z0-9_\-./+=!@#$%^*~]{6,}["'` + "`" + `]?`,
 		keep:    "${1}" + Mark, is: isSaid},
 	{hints: []string{"identified", "password"}, pattern: `((?i:\bidentified\s+by(?:\s+password)?|\bpassword)\s+)(?:'[^']*'|"[^"]*")`, keep: "${1}" + Mark}, // SQL
