@@ -54,6 +54,11 @@ func newLocalRun(s *session) *localRun {
 	return r
 }
 
+func (r *localRun) prepare() {
+	r.openJournals()
+	r.tree.Await()
+}
+
 // shortLife is how long the store waits for a command that ends at once, which then costs one transaction less.
 const shortLife = 3 * time.Millisecond
 

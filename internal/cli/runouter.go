@@ -39,7 +39,7 @@ const outerFarewell = 2 * time.Second
 
 func (r *outerRun) hostPort() string { return r.outer.HostPort }
 
-func (r *outerRun) openJournals()      {}
+func (r *outerRun) prepare()           {}
 func (r *outerRun) journalDir() string { return "" } // the outer run's is in the environment
 func (r *outerRun) abandon()           {}
 

@@ -33,9 +33,9 @@ type recorder interface {
 	proxy.Sink
 	// hostPort is where the command's processes send their spans; empty when they cannot.
 	hostPort() string
-	// openJournals makes the folder where the command's processes can keep journals.
-	openJournals()
-	// journalDir is that folder; empty when there is none.
+	// prepare is called before the command is started.
+	prepare()
+	// journalDir is the folder where the command's processes can keep journals; empty when there is none.
 	journalDir() string
 	// abandon is called instead of begin and end when the command could not be started.
 	abandon()
@@ -256,7 +256,7 @@ func (s *session) spans() (command, startup commandspan.Span) {
 // supervise starts the command, waits for its end, and returns how this process shall end.
 func (s *session) supervise() (supervise.Outcome, error) {
 	var err error
-	s.rec.openJournals()
+	s.rec.prepare()
 	s.process, err = supervise.Start(supervise.Command{
 		Path: s.argv[0], Args: s.argv[1:], Env: s.instrument(s.environment()), NoSubreaper: s.flags.noSubreaper, Reaped: s.reaped,
 	})

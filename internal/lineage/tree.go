@@ -149,6 +149,9 @@ func sameSender(p otlp.ProcessSummary, r *otlp.Process) bool {
 		p.Service == r.Service && p.RunID == r.RunID
 }
 
+// Await waits until nothing of a command that is started then is missed, as far as the system permits that.
+func (t *Tree) Await() { t.watcher.Await() }
+
 // Follow names the command's process, from which on it is watched.
 func (t *Tree) Follow(pid int) { t.watcher.Follow(pid) }
 

@@ -238,12 +238,18 @@ func (w *Watcher) watchClosely(n *node, c clocks) {
 	n.closelyUntil = c.wall.Add(30 * tick)
 }
 
+// waits tells whether a young process seems to wait for a CPU still: it has used none.
+func (n *node) waits(now time.Time) bool {
+	const most = 3 * time.Second
+	return n.User+n.System == 0 && now.Sub(n.Started) < most
+}
+
 // checkUnheld looks at living processes that cannot tell of their end, and at the young, which mostly run another program
 // soon. The caller holds w.mu.
 func (w *Watcher) checkUnheld(c clocks) {
 	keep := w.young[:0]
 	for _, n := range w.young {
-		if n.alive() && c.wall.Before(n.closelyUntil) && w.look(n, c) {
+		if n.alive() && (c.wall.Before(n.closelyUntil) || n.waits(c.wall)) && w.look(n, c) {
 			keep = append(keep, n)
 		}
 	}

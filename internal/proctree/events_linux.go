@@ -95,7 +95,7 @@ func (w *Watcher) applyFork(e event, at time.Time, c clocks) {
 func (w *Watcher) applyExit(n *node, e event, at time.Time) {
 	if e.thread != e.process {
 		if n.lingers {
-			n.lastEnd, n.lastStatus = at, e.status
+			n.lastEnd, n.lastStatus, n.othersEnd = at, e.status, true
 		}
 		return
 	}
@@ -106,7 +106,7 @@ func (w *Watcher) applyExit(n *node, e event, at time.Time) {
 	if s, err := w.proc.stat(n.PID); err == nil && n.is(s.start) {
 		n.measure(s)
 		if s.threads > 1 {
-			n.lingers = true
+			n.lingers, n.othersEnd = true, false
 			w.lingering[n] = lingering{since: at}
 			return
 		}
@@ -123,11 +123,16 @@ func (w *Watcher) endWith(n *node, status int, at time.Time) {
 	}
 }
 
-// lateEvents is how long the event of an end may come after the end itself can be seen: the kernel sends it a little later.
-const lateEvents = 20 * time.Millisecond
+// The kernel sends the event of an end a little after the end itself can be seen. A thread that waits for a CPU in between
+// sends it much later.
+const (
+	lateEvents   = 20 * time.Millisecond
+	latestEvents = 500 * time.Millisecond
+)
 
-// checkLingering finds out which processes whose first thread has ended have ended as a whole. The caller holds w.mu.
-func (w *Watcher) checkLingering(now time.Time) {
+// checkLingering finds out which processes whose first thread has ended have ended as a whole. No more is heard of them
+// when this is the last time. The caller holds w.mu.
+func (w *Watcher) checkLingering(now time.Time, last bool) {
 	for n, l := range w.lingering {
 		if !n.alive() || !n.lingers {
 			delete(w.lingering, n)
@@ -141,11 +146,16 @@ func (w *Watcher) checkLingering(now time.Time) {
 			} else {
 				l.over, l.next = now, now.Add(lateEvents)
 			}
-			w.lingering[n] = l
-		} else if now.Sub(l.over) >= lateEvents {
+		}
+		switch {
+		case !l.over.IsZero() && (last || l.settled(n, now)):
 			w.endWith(n, n.lastStatus, n.lastEnd)
 			delete(w.lingering, n)
+			continue
+		case !l.over.IsZero() && !l.next.After(now):
+			l.next = l.over.Add(latestEvents)
 		}
+		w.lingering[n] = l
 	}
 }
 
@@ -154,6 +164,14 @@ type lingering struct {
 	since time.Time // the first thread ended
 	next  time.Time // when to look at it
 	over  time.Time // when it was seen that no thread is left; zero when not yet
+}
+
+// settled tells whether the last thread's end is known as well as it will be.
+func (l lingering) settled(n *node, now time.Time) bool {
+	if n.othersEnd {
+		return now.Sub(l.over) >= lateEvents
+	}
+	return now.Sub(l.over) >= latestEvents
 }
 
 // takeReaps takes in how children of ours ended. The caller holds w.mu.

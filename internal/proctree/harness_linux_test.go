@@ -39,6 +39,7 @@ func watchRole(args []string) {
 		panic(err)
 	}
 	w := New(options)
+	w.Await()
 	p, err := supervise.Start(supervise.Command{
 		Path: args[1], Args: args[2:], NoSubreaper: !options.Subreaper, Reaped: w.Reaped,
 	})

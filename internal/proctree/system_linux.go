@@ -95,6 +95,7 @@ func (w *Watcher) reaped(pid int, status syscall.WaitStatus, usage *syscall.Rusa
 func (w *Watcher) run() {
 	defer w.proc.close()
 	if w.poller == nil {
+		close(w.watching)
 		<-w.stopping
 		return
 	}
@@ -111,6 +112,7 @@ func (w *Watcher) run() {
 		defer w.connector.close()
 	}
 	subscribed := time.Now()
+	close(w.watching)
 	select {
 	case <-w.begun:
 	case <-w.stopping:
@@ -199,7 +201,7 @@ func (w *Watcher) work(ready []unix.EpollEvent) {
 	defer w.mu.Unlock()
 	now := readClocks()
 	if w.connector != nil {
-		w.checkLingering(now.wall)
+		w.checkLingering(now.wall, false)
 	} else if !now.wall.Before(w.births.next) {
 		w.lookForBirths(now)
 	}
@@ -240,7 +242,7 @@ func (w *Watcher) finish() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := readClocks()
-	w.checkLingering(now.wall)
+	w.checkLingering(now.wall, true)
 	w.sample(now)
 	for n := range w.tree.living {
 		if _, gone := w.find(n); gone {
@@ -252,7 +254,7 @@ func (w *Watcher) finish() {
 
 // awaitLate waits for the events of ends that can be seen already.
 func (w *Watcher) awaitLate() {
-	for giveUp := time.Now().Add(lateEvents); ; {
+	for giveUp := time.Now().Add(latestEvents); ; {
 		for w.drain() {
 		}
 		if !w.awaits() || time.Now().After(giveUp) {
@@ -267,6 +269,9 @@ func (w *Watcher) awaits() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for n := range w.tree.living {
+		if n.lingers && n.othersEnd {
+			continue
+		}
 		if s, gone := w.find(n); gone || s.zombie() && s.threads <= 1 {
 			return true
 		}

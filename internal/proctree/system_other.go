@@ -12,7 +12,10 @@ type system struct{}
 
 func (w *Watcher) prepare() {}
 
-func (w *Watcher) run() { <-w.stopping }
+func (w *Watcher) run() {
+	close(w.watching) // there are no events
+	<-w.stopping
+}
 
 func (w *Watcher) wake() {}
 

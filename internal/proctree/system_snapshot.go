@@ -43,6 +43,7 @@ func (w *Watcher) coverage() Coverage {
 // run lists the processes again and again until Stop.
 func (w *Watcher) run() {
 	defer w.holds.close()
+	close(w.watching) // there are no events
 	select {
 	case <-w.begun:
 	case <-w.stopping:

@@ -24,6 +24,7 @@ type node struct {
 
 	// Its first thread has ended, others may live: the process ends with the last of them.
 	lingers    bool
+	othersEnd  bool // the end of another thread has been told since
 	lastEnd    time.Time
 	lastStatus int
 }

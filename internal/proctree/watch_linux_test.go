@@ -54,7 +54,7 @@ func TestEnds(t *testing.T) {
 			fmt.Fprintf(&script, "sh -c 'kill -STOP $$; exit %d' &\n", code)
 			want[fmt.Sprintf("sh|-c|kill -STOP $$; exit %d", code)] = fmt.Sprintf("code %d", code)
 		}
-		for _, sig := range []unix.Signal{unix.SIGHUP, unix.SIGKILL, unix.SIGSEGV, unix.SIGABRT, unix.SIGTERM, unix.SIGUSR1} {
+		for _, sig := range []unix.Signal{unix.SIGALRM, unix.SIGKILL, unix.SIGSEGV, unix.SIGABRT, unix.SIGTERM, unix.SIGUSR1} {
 			fmt.Fprintf(&script, "sh -c 'kill -STOP $$; kill -%d $$' &\n", int(sig))
 			want[fmt.Sprintf("sh|-c|kill -STOP $$; kill -%d $$", int(sig))] = fmt.Sprintf("signal %d", int(sig))
 		}

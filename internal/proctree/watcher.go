@@ -27,6 +27,7 @@ type Watcher struct {
 	mu      sync.Mutex // guards tree
 	tree    tree
 
+	watching chan struct{} // closed when events come, or none will
 	begun    chan struct{} // closed by Follow
 	begin    sync.Once
 	stopping chan struct{} // closed by Stop
@@ -35,14 +36,14 @@ type Watcher struct {
 	system
 }
 
-// New gets ready to watch, in the background. Called before the root is started, it lets events begin before the root
-// does. Stop must be called.
+// New gets ready to watch, in the background. Stop must be called.
 func New(options Options) *Watcher {
 	if options.Limit <= 0 {
 		options.Limit = defaultLimit
 	}
 	w := &Watcher{
 		options:  options,
+		watching: make(chan struct{}),
 		begun:    make(chan struct{}),
 		stopping: make(chan struct{}),
 		stopped:  make(chan struct{}),
@@ -55,6 +56,9 @@ func New(options Options) *Watcher {
 	}()
 	return w
 }
+
+// Await waits until events come, where they are permitted: of a root that is started after that nothing is missed.
+func (w *Watcher) Await() { <-w.watching }
 
 // Watch watches the process root, which is or was a child of ours, and all below it. It returns at once.
 func Watch(root int, options Options) *Watcher {
