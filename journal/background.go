@@ -41,14 +41,14 @@ func (p *process) tidy() {
 			p.retired = append(p.retired, s)
 		}
 	}
-	retired, plain := p.retired, p.plain || p.spare != nil
+	retired, wanted := p.retired, p.reusable()
 	p.retired = nil
 	p.tidying = true
 	p.mu.Unlock()
-	spare, freed := recycle(retired, p.w.settings.segment, plain)
+	spares, freed := recycle(retired, p.w.settings.segment, wanted)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.keep(spare, freed)
+	p.keep(spares, freed)
 	p.tidying = false
 	p.tidied.Broadcast()
 }
@@ -56,7 +56,7 @@ func (p *process) tidy() {
 // prepare makes the spare segment, if there is none.
 func (p *process) prepare() {
 	p.mu.Lock()
-	if p.spare != nil || !p.mayPrepare() {
+	if len(p.spares) > 0 || !p.mayPrepare() {
 		p.mu.Unlock()
 		return
 	}
@@ -73,16 +73,16 @@ func (p *process) prepare() {
 	case err != nil:
 		p.size -= int64(size)
 		p.later(err)
-	case p.spare != nil || p.ended:
+	case p.wanted() == 0:
 		p.size -= int64(size)
 		s.discard()
 	default:
-		p.spare = s
+		p.spares = append(p.spares, s)
 	}
 }
 
-// end closes the journal. What is owed to somebody is left; with remove, nothing is.
-func (p *process) end(remove bool) {
+// close ends the journal. What is owed to somebody is left; with remove, nothing is.
+func (p *process) close(remove bool) {
 	p.mu.Lock()
 	if p.ended {
 		p.mu.Unlock()
@@ -97,14 +97,15 @@ func (p *process) end(remove bool) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	for p.marking > 0 {
+		p.tidied.Wait()
+	}
 	if p.cur != nil {
 		p.full = append(p.full, p.cur)
 		p.cur = nil
 	}
-	if p.spare != nil {
-		p.retired = append(p.retired, p.spare)
-		p.spare = nil
-	}
+	p.retired = append(p.retired, p.spares...)
+	p.spares = nil
 	tracked := p.w.tracked.Load()
 	for _, s := range append(p.full, p.retired...) {
 		if remove || s.pins == 0 && tracked || s.used == headerSize || slices.Contains(p.retired, s) {
@@ -115,5 +116,5 @@ func (p *process) end(remove bool) {
 		_ = s.setPhase(phaseClosed)
 		s.close()
 	}
-	p.full, p.retired, p.spans, p.unused = nil, nil, nil, nil
+	p.full, p.retired, p.owed = nil, nil, newOwed()
 }

@@ -33,9 +33,9 @@ func (p *process) carry() {
 	for _, s := range candidates {
 		bySegment[s] = nil
 	}
-	for key, at := range p.spans {
+	for key, at := range p.owed.open {
 		if list, ok := bySegment[at.segment]; ok {
-			bySegment[at.segment] = append(list, start{key, *at})
+			bySegment[at.segment] = append(list, start{key, at})
 		}
 	}
 	room := p.cur.size / carryShare
@@ -63,15 +63,14 @@ func (p *process) carryOne(key uint64, from place, room int) int {
 	if need > room || !p.cur.fits(need) {
 		return 0
 	}
-	length := atState + int(binary.LittleEndian.Uint32(rec[atLength:]))
-	rec[atKind], rec[atState] = byte(kindCarried), 0
+	length := atState + int(binary.LittleEndian.Uint32(rec[atLength:])) - int(rec[atFill])
+	rec[atKind], rec[atState], rec[atFill] = byte(kindCarried), 0, 0
 	to, err := p.put(finishRecord(rec[:length]), at)
 	if err != nil {
 		return 0
 	}
 	// Only now: between the two, a reader takes one of them.
-	to.start = true
-	p.move(key, to)
+	p.start(key, to)
 	return need
 }
 

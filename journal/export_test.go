@@ -3,6 +3,8 @@ package journal
 import (
 	"bytes"
 	"os"
+	"slices"
+	"testing"
 )
 
 // Forked makes w believe that its process was forked.
@@ -60,3 +62,24 @@ func ReadSegment(b []byte) *Journal {
 type memoryFile struct{ *bytes.Reader }
 
 func (memoryFile) Close() error { return nil }
+
+// Files is how many files the Writer has made.
+func (w *Writer) Files() int {
+	p := w.process()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return int(p.files)
+}
+
+// AllLocked tells whether all files are locked that are in the folder.
+func AllLocked(t testing.TB, dir string) bool {
+	writers, err := list(dir)
+	if err != nil || len(writers) != 1 {
+		t.Fatalf("%d writers, %v", len(writers), err)
+	}
+	return !slices.ContainsFunc(writers[0].paths, func(path string) bool {
+		locked := isLocked(path)
+		_, err := os.Lstat(path) // the writer may have removed it
+		return err == nil && !locked
+	})
+}

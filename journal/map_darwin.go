@@ -6,6 +6,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// mappingLocks tells that a file which was locked stays so while it is mapped, though it is closed: here the lock goes with the
+// last descriptor.
+const mappingLocks = false
+
 // allocate gives f size bytes of room, and tells whether it may be mapped.
 func allocate(f *os.File, size int64) (mappable bool, err error) {
 	store := unix.Fstore_t{Flags: unix.F_ALLOCATEALL, Posmode: unix.F_PEOFPOSMODE, Length: size}

@@ -15,6 +15,10 @@ const (
 	typeTmpfs = 0x01021994
 )
 
+// mappingLocks tells that a file which was locked stays so while it is mapped, though it is closed: the mapping holds what was
+// opened, and with it the lock of flock(2).
+const mappingLocks = true
+
 // allocate gives f size bytes of room, and tells whether it may be mapped.
 func allocate(f *os.File, size int64) (mappable bool, err error) {
 	for {

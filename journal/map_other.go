@@ -7,6 +7,8 @@ import (
 	"os"
 )
 
+const mappingLocks = false
+
 // allocate says that f is to be written to plainly.
 func allocate(*os.File, int64) (mappable bool, err error) { return false, nil }
 

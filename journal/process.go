@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 )
 
@@ -20,19 +21,19 @@ type process struct {
 
 	mu       sync.Mutex
 	cur      *segment
-	spare    *segment
+	spares   []*segment // ready to be the next; mostSpares of them at most
 	full     []*segment
 	retired  []*segment // full, and nobody needs them: for the background
 	tidying  bool       // the background has some of these in its hands
-	tidied   *sync.Cond // it has no longer
+	marking  int        // releases that are at work on records
+	tidied   *sync.Cond // one of these has changed
 	sequence uint32     // of cur
 	files    uint32     // made so far
 	size     int64      // bytes of all files
 	plain    bool       // mapped memory has failed
 	ended    bool
-	stopping bool              // nobody reads any more, and the background is about to end this
-	spans    map[uint64]*place // by hash: where the last record of a span is that is owed to somebody; only with an exporter
-	unused   []*place          // that were in spans, to be in it again
+	stopping bool // nobody reads any more, and the background is about to end this
+	owed     owed // only with an exporter
 	stats    Stats
 	lastErr  error
 	tryAgain time.Time // not before then, after a file could not be made
@@ -56,12 +57,9 @@ func (k spanKey) hash() uint64 {
 	return le.Uint64(k.span[:]) + odd1*le.Uint64(k.trace[:8]) + odd2*le.Uint64(k.trace[8:])
 }
 
-// place is where a record is.
-type place struct {
-	segment *segment
-	offset  int
-	start   bool // of a span that has not ended
-}
+// mostSpares is how many segments are kept to be used again. To make one costs more than all that is written to it; a batch of spans
+// gives up several at once.
+const mostSpares = 4
 
 // retryEvery is the least time between two tries to make a file after one has failed.
 const retryEvery = 100 * time.Millisecond
@@ -72,7 +70,7 @@ func newProcess(w *Writer) *process {
 		mark:  newForkMark(),
 		head:  header{identity: self()},
 		plain: w.settings.plain,
-		spans: map[uint64]*place{},
+		owed:  newOwed(),
 		wake:  make(chan struct{}, 1),
 		stop:  make(chan struct{}),
 	}
@@ -88,8 +86,8 @@ func (p *process) open() error {
 	return p.advance(0)
 }
 
-// append writes a record of the span with that key.
-func (p *process) append(k kind, rec []byte, at *spanContext, key spanKey) error {
+// append writes a record of a span with that key.
+func (p *process) append(k kind, rec []byte, at *spanContext, key spanKey, span sdktrace.ReadOnlySpan) error {
 	p.mu.Lock()
 	where, err := p.putRead(rec, at)
 	if err != nil {
@@ -98,17 +96,20 @@ func (p *process) append(k kind, rec []byte, at *spanContext, key spanKey) error
 		p.mu.Unlock()
 		return err
 	}
+	tracked := p.w.tracked.Load()
 	if k == kindStart {
 		p.stats.Started++
+		if tracked {
+			p.start(key.hash(), where)
+		}
 	} else {
 		p.stats.Ended++
-	}
-	if p.w.tracked.Load() {
-		where.start = k == kindStart
-		p.move(key.hash(), where)
+		if tracked {
+			p.end(key.hash(), where, span)
+		}
 	}
 	// Half a segment is room enough while the background makes the next one; and most short programs never need it.
-	wake := p.spare == nil && p.cur.used > p.cur.size/2 && p.mayPrepare() || len(p.retired) > 0
+	wake := len(p.spares) == 0 && p.cur.used > p.cur.size/2 && p.mayPrepare() || len(p.retired) > 0
 	p.mu.Unlock()
 	if wake {
 		p.wakeUp()
@@ -133,7 +134,7 @@ func (p *process) putRead(rec []byte, at *spanContext) (where place, err error) 
 		return where, err
 	}
 	p.stopping = true
-	go p.end(false) // and leave the files: the reader may still be at it
+	go p.close(false) // and leave the files: the reader may still be at it
 	return where, ErrNoReader
 }
 
@@ -174,10 +175,8 @@ func (p *process) failed(s *segment, err error) error {
 	if s.mem != nil {
 		p.plain = true
 		s.used = s.size
-		if p.spare != nil {
-			p.retired = append(p.retired, p.spare)
-			p.spare = nil
-		}
+		p.retired = append(p.retired, p.spares...)
+		p.spares = nil
 	}
 	return err
 }
@@ -203,14 +202,12 @@ func (s *segment) note(at *spanContext) {
 
 // advance makes the next segment the current one; it has room for need bytes of records.
 func (p *process) advance(need int) error {
-	next := p.spare
-	if next == nil || !next.fits(need) {
+	next := p.takeSpare(need)
+	if next == nil {
 		var err error
 		if next, err = p.makeNow(need); err != nil {
 			return err
 		}
-	} else {
-		p.spare = nil
 	}
 	if err := next.writeHeader(p.sequence + 1); err != nil {
 		p.size -= int64(next.size)
@@ -229,6 +226,33 @@ func (p *process) advance(need int) error {
 	return nil
 }
 
+// takeSpare takes a spare segment with room for need bytes of records out of those that there are; nil when there is none.
+func (p *process) takeSpare(need int) *segment {
+	last := len(p.spares) - 1
+	if last < 0 || !p.spares[last].fits(need) { // they are of one size
+		return nil
+	}
+	s := p.spares[last]
+	p.spares = p.spares[:last]
+	return s
+}
+
+// wanted is how many more spares there may be.
+func (p *process) wanted() int {
+	if p.ended {
+		return 0
+	}
+	return mostSpares - len(p.spares)
+}
+
+// reusable is how many of those may have been used before. Mapped memory that has failed is not trusted again.
+func (p *process) reusable() int {
+	if p.plain {
+		return 0
+	}
+	return p.wanted()
+}
+
 // makeNow makes a file while the caller waits.
 func (p *process) makeNow(need int) (*segment, error) {
 	if !p.tryAgain.IsZero() && time.Now().Before(p.tryAgain) {
@@ -236,10 +260,8 @@ func (p *process) makeNow(need int) (*segment, error) {
 	}
 	retired := p.retired
 	p.retired = nil
-	p.keep(recycle(retired, p.w.settings.segment, p.plain))
-	if p.spare != nil && p.spare.fits(need) {
-		s := p.spare
-		p.spare = nil
+	p.keep(recycle(retired, p.w.settings.segment, p.reusable()))
+	if s := p.takeSpare(need); s != nil {
 		return s, nil
 	}
 	size, number, err := p.reserve(need)
@@ -306,28 +328,27 @@ func (p *process) retire(s *segment) {
 	}
 }
 
-// recycle makes a spare of one of the segments that nobody needs, of the given size, and removes the others.
-func recycle(retired []*segment, size int, plain bool) (spare *segment, freed int64) {
+// recycle makes spares of the segments that nobody needs, those of the given size and as many as are wanted, and removes the
+// others.
+func recycle(retired []*segment, size, wanted int) (spares []*segment, freed int64) {
 	for _, s := range retired {
-		if spare == nil && !plain && s.size == size && s.recycle() == nil {
-			spare = s
+		if len(spares) < wanted && s.size == size && s.recycle() == nil {
+			spares = append(spares, s)
 			continue
 		}
 		freed += int64(s.size)
 		s.discard()
 	}
-	return spare, freed
+	return spares, freed
 }
 
 // keep takes what recycle has made.
-func (p *process) keep(spare *segment, freed int64) {
+func (p *process) keep(spares []*segment, freed int64) {
 	p.size -= freed
-	switch {
-	case spare == nil:
-	case p.spare == nil && !p.ended:
-		p.spare = spare
-	default:
-		p.size -= int64(spare.size)
-		spare.discard()
+	n := min(len(spares), p.wanted())
+	p.spares = append(p.spares, spares[:n]...)
+	for _, s := range spares[n:] {
+		p.size -= int64(s.size)
+		s.discard()
 	}
 }

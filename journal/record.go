@@ -23,10 +23,13 @@ const (
 	atLength    = 4  // of the record from its state to the payload's end; 0 means that no record is there yet
 	atState     = 8  // counts as 0 in the sum
 	atKind      = 9
+	atFill      = 10 // bytes after the payload that the length counts and that are none of it
 	atContext   = 12
 
-	leastEnd  = 4 // bytes: the flags at a span's end
-	stateDone = 1 // in atState: the record has served its purpose
+	leastEnd  = 4  // bytes: the flags at a span's end
+	sumBlock  = 16 // bytes that the sum is made of at once: a rest costs as much as 100 bytes
+	filler    = 1  // not 0, which is what is not written yet
+	stateDone = 1  // in atState: the record has served its purpose
 )
 
 // beginRecord appends the head of a record to b, which is empty.
@@ -37,8 +40,12 @@ func beginRecord(b []byte, k kind, context uint32) []byte {
 	return b
 }
 
-// finishRecord fills in length and sum of the record that is all of b, and pads it.
+// finishRecord fills the record that is all of b up, writes its length and sum, and pads it.
 func finishRecord(b []byte) []byte {
+	for (len(b)-atLength)%sumBlock != 0 {
+		b = append(b, filler)
+		b[atFill]++
+	}
 	binary.LittleEndian.PutUint32(b[atLength:], uint32(len(b)-atState))
 	binary.LittleEndian.PutUint32(b[atSum:], crc32.ChecksumIEEE(b[atLength:]))
 	for len(b)%recordAlign != 0 {
@@ -78,7 +85,7 @@ func parseRecord(b []byte) (r record, size int, o outcome) {
 	if length < recordHead-atState || length > mostSegment {
 		return r, 0, damaged
 	}
-	end := atState + int(length)
+	end, fill := atState+int(length), int(b[atFill])
 	if end > len(b) {
 		return r, 0, tooShort
 	}
@@ -91,11 +98,14 @@ func parseRecord(b []byte) (r record, size int, o outcome) {
 		}
 		return r, 0, damaged
 	}
+	if fill > end-recordHead {
+		return r, 0, damaged
+	}
 	r = record{
 		kind:    kind(b[atKind]),
 		done:    b[atState] == stateDone,
 		context: binary.LittleEndian.Uint32(b[atContext:]),
-		payload: b[recordHead:end],
+		payload: b[recordHead : end-fill],
 	}
 	return r, min(aligned(end), len(b)), found
 }

@@ -2,6 +2,8 @@ package journal
 
 import (
 	"context"
+	"iter"
+	"slices"
 
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 )
@@ -44,56 +46,94 @@ func (e *exporter) Shutdown(ctx context.Context) error {
 	return err
 }
 
-// move notes that the last record of a span, by its hash, is at to now. The one before, in another segment, must not come back as
-// a span that has not ended when this one is gone.
-func (p *process) move(h uint64, to place) {
-	to.segment.pins++
-	if to.start {
-		to.segment.starts++
-	}
-	if at := p.spans[h]; at != nil {
-		from := *at
-		*at = to
-		p.drop(from, from.segment != to.segment)
+// start notes where the start of a span is that is owed to somebody.
+func (p *process) start(hash uint64, at place) {
+	at.segment.pins++
+	at.segment.starts++
+	p.dropStart(p.owed.start(hash, at), at)
+}
+
+// end notes where a span is that has ended.
+func (p *process) end(hash uint64, at place, span sdktrace.ReadOnlySpan) {
+	at.segment.pins++
+	p.dropStart(p.owed.end(hash, at, span), at)
+}
+
+// dropStart lets go of a start, if there is one, which the record at to replaces. If that is in another segment, the start must not
+// come back as a span that has not ended when this one is gone.
+func (p *process) dropStart(start, to place) {
+	if start.segment == nil {
 		return
 	}
-	var at *place
-	if last := len(p.unused) - 1; last >= 0 {
-		at, p.unused = p.unused[last], p.unused[:last]
-	} else {
-		at = new(place)
+	if start.segment != to.segment {
+		_ = start.segment.markDone(start)
 	}
-	*at = to
-	p.spans[h] = at
+	start.segment.starts--
+	p.drop(start.segment, 1)
 }
 
-// drop lets go of a record; mark says so in the file.
-func (p *process) drop(at place, mark bool) {
-	if mark {
-		_ = at.segment.markDone(at.offset) // or it comes twice
-	}
-	at.segment.pins--
-	if at.start {
-		at.segment.starts--
-	}
-	p.retire(at.segment)
+// drop lets go of n records of a segment.
+func (p *process) drop(s *segment, n int) {
+	s.pins -= n
+	p.retire(s)
 }
 
-// release lets go of spans.
+// release lets go of spans. What takes long is not done under the lock, for which spans that start and end wait.
 func (p *process) release(spans []sdktrace.ReadOnlySpan) {
+	places := p.take(spans)
+	runs := slices.Collect(runs(places))
+	for _, run := range runs {
+		_ = run[0].segment.markDone(run...) // or they come twice
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.ended {
-		return
+	for _, run := range runs {
+		p.drop(run[0].segment, len(run))
 	}
+	if p.marking--; p.marking == 0 {
+		p.tidied.Broadcast()
+	}
+}
+
+// take takes spans out of those that are owed, and returns where their records are. Until marking is counted down, their segments
+// stay as they are.
+func (p *process) take(spans []sdktrace.ReadOnlySpan) []place {
+	places := make([]place, 0, len(spans))
+	var others []sdktrace.ReadOnlySpan
+	p.mu.Lock()
+	p.marking++
 	for _, s := range spans {
+		if at, ok := p.owed.take(s); ok {
+			places = append(places, at)
+		} else {
+			others = append(others, s)
+		}
+	}
+	p.mu.Unlock()
+	for _, s := range others { // whoever is between us and the processor has put others in the place of ours
 		sc := s.SpanContext()
-		h := spanKey{sc.TraceID(), sc.SpanID()}.hash()
-		if at := p.spans[h]; at != nil {
-			delete(p.spans, h)
-			p.drop(*at, true)
-			*at = place{}
-			p.unused = append(p.unused, at)
+		p.mu.Lock()
+		at, ok := p.owed.takeByHash(spanKey{sc.TraceID(), sc.SpanID()}.hash())
+		p.mu.Unlock()
+		if ok {
+			places = append(places, at)
+		}
+	}
+	return places
+}
+
+// runs are the parts of places, one after the other, that are in one segment each.
+func runs(places []place) iter.Seq[[]place] {
+	return func(yield func([]place) bool) {
+		for len(places) > 0 {
+			n := 1
+			for n < len(places) && places[n].segment == places[0].segment {
+				n++
+			}
+			if !yield(places[:n]) {
+				return
+			}
+			places = places[n:]
 		}
 	}
 }

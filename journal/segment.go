@@ -18,7 +18,7 @@ const suffix = ".journal"
 // segment is one file of a writer. It is not safe for concurrent use.
 type segment struct {
 	path     string
-	file     *os.File // nil when the segment is mapped and full
+	file     *os.File // nil when the segment is mapped and has been full
 	mem      []byte   // nil when it is written to plainly
 	size     int      // bytes
 	head     header
@@ -114,8 +114,22 @@ func (s *segment) put(rec []byte) error {
 	return nil
 }
 
-// markDone notes that the record at off has served its purpose.
-func (s *segment) markDone(off int) error { return s.write([]byte{stateDone}, off+atState) }
+// markDone notes that records of this segment have served their purpose.
+func (s *segment) markDone(places ...place) error {
+	if s.mem == nil {
+		for _, at := range places {
+			if err := s.write([]byte{stateDone}, at.offset+atState); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return guarded(func() {
+		for _, at := range places {
+			s.mem[at.offset+atState] = stateDone
+		}
+	})
+}
 
 // setPhase notes how far the writer is with the segment.
 func (s *segment) setPhase(phase uint32) error {
@@ -163,7 +177,7 @@ func lockOwn(f *os.File, pause func()) {
 // seal notes that the segment is full.
 func (s *segment) seal() {
 	_ = s.setPhase(phaseSealed) // a hint for readers
-	if s.mem != nil {
+	if s.mem != nil && s.file != nil {
 		_ = s.file.Close() // the mapping stays
 		s.file = nil
 	}
@@ -174,12 +188,14 @@ func (s *segment) recycle() error {
 	if s.mem == nil {
 		return errors.New("not mapped")
 	}
-	f, err := os.OpenFile(s.path, os.O_RDWR, 0)
-	if err != nil {
-		return err
+	if !mappingLocks {
+		f, err := os.OpenFile(s.path, os.O_RDWR, 0)
+		if err != nil {
+			return err
+		}
+		s.file = f
+		lockOwn(f, pauseForLock)
 	}
-	s.file = f
-	lockOwn(f, pauseForLock)
 	used := s.used
 	if err := s.writeHeader(0); err != nil { // first: from here on nobody reads records in it
 		return err

@@ -86,7 +86,7 @@ func Create(dir string, opts ...Option) (*Writer, error) {
 	}
 	p := newProcess(w)
 	if err := p.open(); err != nil {
-		p.end(true)
+		p.close(true)
 		w.reader.close()
 		return nil, fmt.Errorf("create journal: %w", err)
 	}
@@ -113,7 +113,7 @@ func (w *Writer) process() *process {
 	if w.current.CompareAndSwap(p, child) {
 		return child
 	}
-	child.end(true)
+	child.close(true)
 	return w.current.Load()
 }
 
@@ -139,8 +139,8 @@ func (w *Writer) record(k kind, s sdktrace.ReadOnlySpan) error {
 	at := w.contexts.find(s.Resource(), s.InstrumentationScope())
 	buf := w.buffers.Get().(*[]byte)
 	b := beginRecord((*buf)[:0], k, at.number)
-	b = finishRecord(appendSpan(b, s, k == kindEnd))
-	err := w.process().append(k, b, at, spanKey{sc.TraceID(), sc.SpanID()})
+	b = finishRecord(appendSpan(b, s, &sc, k == kindEnd))
+	err := w.process().append(k, b, at, spanKey{sc.TraceID(), sc.SpanID()}, s)
 	if cap(b) <= 64<<10 { // and not for ever the largest that ever was
 		*buf = b
 		w.buffers.Put(buf)
@@ -165,7 +165,7 @@ func (w *Writer) finish(note func()) {
 	over := w.noMore && (w.exported || !w.tracked.Load())
 	w.mu.Unlock()
 	if p := w.current.Load(); over && !p.mark.forked() {
-		p.end(false)
+		p.close(false)
 		w.closed.Do(w.reader.close) // nobody asks any more
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
@@ -339,6 +340,51 @@ func TestNothingIsLeftAfterEverythingWasExported(t *testing.T) {
 	record(tracer, "too late")
 	if s := w.Stats(); s.Ended != 100 || s.Size != 0 {
 		t.Errorf("stats %+v", s)
+	}
+}
+
+// Segments whose spans have been exported are used again: making files costs more than writing to them. They stay locked, by
+// which processes in other pid namespaces know that their writer lives.
+func TestSegmentsAreUsedAgain(t *testing.T) {
+	dir := t.TempDir()
+	w := create(t, dir, journal.WithSegmentSize(4<<10))
+	tp := provider(w, sdktrace.WithSyncer(w.Exporter(discard{})))
+	const spans = 4000
+	for range spans {
+		record(tp.Tracer("s"), "span")
+	}
+	if made := w.Files(); made > spans/10 {
+		t.Errorf("%d files were made", made)
+	}
+	if runtime.GOOS == "linux" && !journal.AllLocked(t, dir) {
+		t.Error("a segment is not locked")
+	}
+	if err := tp.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if left := files(t, dir); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+}
+
+// passOn exports copies of spans.
+type passOn struct{ sdktrace.SpanExporter }
+
+func (p passOn) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
+	return p.SpanExporter.ExportSpans(ctx, tracetest.SpanStubsFromReadOnlySpans(spans).Snapshots())
+}
+
+// An exporter above ours may hand on other objects than the processor's.
+func TestCopiesOfSpansAreReleased(t *testing.T) {
+	dir := t.TempDir()
+	w := create(t, dir)
+	tp := provider(w, sdktrace.WithBatcher(passOn{w.Exporter(discard{})}))
+	record(tp.Tracer("s"), "a", "b", "c")
+	if err := tp.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if left := files(t, dir); len(left) > 0 {
+		t.Errorf("left: %v", left)
 	}
 }
 

@@ -1,0 +1,114 @@
+package journal
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+)
+
+// namedSpan is a span of an exporter's test: the same object as what ended, or a copy of it, which cannot be compared.
+type namedSpan struct {
+	sdktrace.ReadOnlySpan
+	not []int // comparable
+}
+
+// Whatever the order in which spans end and are exported, each export gets the record of that very span, once.
+func TestOwed(t *testing.T) {
+	for seed := range uint64(60) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		o := newOwed()
+		type open struct {
+			hash uint64
+			at   place
+		}
+		var opened []open
+		type ended struct {
+			open
+			span sdktrace.ReadOnlySpan
+		}
+		var waiting []ended // for an export
+		offset := 0
+		newPlace := func() place { offset++; return place{&segment{}, offset} }
+		for range 20_000 {
+			switch r.IntN(8) {
+			case 0, 1, 2:
+				s := open{r.Uint64(), newPlace()}
+				if before := o.start(s.hash, s.at); before.segment != nil {
+					t.Fatal("a new span has replaced another")
+				}
+				opened = append(opened, s)
+			case 3, 4, 5:
+				s := open{hash: r.Uint64()} // without a start
+				var want place
+				if n := len(opened); n > 0 && r.IntN(10) > 0 {
+					i := r.IntN(n)
+					s, want = opened[i], opened[i].at
+					opened[i] = opened[n-1]
+					opened = opened[:n-1]
+				}
+				s.at = newPlace()
+				e := ended{s, &namedSpan{}}
+				if got := o.end(s.hash, s.at, e.span); got != want {
+					t.Fatalf("the start was %v, want %v", got, want)
+				}
+				waiting = append(waiting, e)
+			case 6: // the next ones, mostly; exports that fail leave theirs behind
+				for range r.IntN(6) {
+					if len(waiting) == 0 {
+						break
+					}
+					i := 0
+					if r.IntN(4) == 0 {
+						i = r.IntN(len(waiting))
+					}
+					e := waiting[i]
+					waiting = append(waiting[:i], waiting[i+1:]...)
+					span := e.span
+					if seed%4 == 0 {
+						span = namedSpan{}
+					}
+					got, ok := o.take(span)
+					if !ok {
+						got, ok = o.takeByHash(e.hash)
+					}
+					if !ok || got != e.at {
+						t.Fatalf("seed %d: got %v %t, want %v", seed, got, ok, e.at)
+					}
+					if again, ok := o.takeByHash(e.hash); ok {
+						t.Fatalf("taken twice: %v", again)
+					}
+				}
+			case 7:
+				if at, ok := o.takeByHash(r.Uint64()); ok {
+					t.Fatalf("%v was never recorded", at)
+				}
+			}
+		}
+		held := len(o.stray) - len(waiting)
+		for _, e := range o.ended[o.head:] {
+			if e.segment != nil {
+				held++
+			}
+		}
+		if held != 0 || len(o.open) != len(opened) || len(o.ended)-o.head > mostEnded {
+			t.Fatalf("%d held too many, %d open of %d", held, len(o.open), len(opened))
+		}
+	}
+}
+
+// Spans that no exporter ever takes are let go of, except for where they are.
+func TestOwedWithoutExports(t *testing.T) {
+	o := newOwed()
+	for i := range uint64(10 * mostEnded) {
+		o.end(i, place{&segment{}, int(i)}, &namedSpan{})
+	}
+	if n := len(o.ended) - o.head; n > 2*mostEnded || len(o.stray)+n != 10*mostEnded {
+		t.Errorf("%d spans are held, %d places", n, len(o.stray)+n)
+	}
+	for i := range uint64(10 * mostEnded) {
+		if at, ok := o.takeByHash(i); !ok || at.offset != int(i) {
+			t.Fatalf("span %d is at %v", i, at)
+		}
+	}
+}
