@@ -4,8 +4,15 @@ import (
 	"encoding/binary"
 	"slices"
 
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/protobuf/encoding/protowire"
 )
+
+// spanKey identifies a span within its process.
+type spanKey struct {
+	trace trace.TraceID
+	span  trace.SpanID
+}
 
 // span is one that was read.
 type span struct {

@@ -1,9 +1,11 @@
 package journal
 
 import (
+	"encoding/binary"
 	"unsafe"
 
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // place is where a record is.
@@ -12,7 +14,7 @@ type place struct {
 	offset  int
 }
 
-// owed is where the last records are of the spans that an exporter has not taken yet, by the hashes of their keys. It is not safe
+// owed is where the last records are of the spans that an exporter has not taken yet, by the hashes of their ids. It is not safe
 // for concurrent use.
 type owed struct {
 	open  map[uint64]place // of spans that have not ended
@@ -27,6 +29,14 @@ type endedSpan struct {
 	place // its segment is nil when it has been taken
 	hash  uint64
 	span  sdktrace.ReadOnlySpan
+}
+
+// hashOf makes one word of a span's ids. Two spans with the same one would release each other; ids are random, and those that are
+// counted up do not meet.
+func hashOf(trace trace.TraceID, span trace.SpanID) uint64 {
+	const odd1, odd2 = 0x9e3779b97f4a7c15, 0xc2b2ae3d27d4eb4f
+	le := binary.LittleEndian
+	return le.Uint64(span[:]) + odd1*le.Uint64(trace[:8]) + odd2*le.Uint64(trace[8:])
 }
 
 const (

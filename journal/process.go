@@ -2,7 +2,6 @@ package journal
 
 import (
 	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"os"
 	"slices"
@@ -10,7 +9,6 @@ import (
 	"time"
 
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
-	"go.opentelemetry.io/otel/trace"
 )
 
 // process is the journal of one process: that of the Writer, or of a child that was forked from it.
@@ -43,20 +41,6 @@ type process struct {
 	done chan struct{} // closed when the background has ended; nil when it never began
 }
 
-// spanKey identifies a span within its process.
-type spanKey struct {
-	trace trace.TraceID
-	span  trace.SpanID
-}
-
-// hash makes one word of k. Two spans with the same one would release each other; ids are random, and those that are counted
-// up do not meet.
-func (k spanKey) hash() uint64 {
-	const odd1, odd2 = 0x9e3779b97f4a7c15, 0xc2b2ae3d27d4eb4f
-	le := binary.LittleEndian
-	return le.Uint64(k.span[:]) + odd1*le.Uint64(k.trace[:8]) + odd2*le.Uint64(k.trace[8:])
-}
-
 // mostSpares is how many segments are kept to be used again. To make one costs more than all that is written to it; a batch of spans
 // gives up several at once.
 const mostSpares = 4
@@ -86,8 +70,8 @@ func (p *process) open() error {
 	return p.advance(0)
 }
 
-// append writes a record of a span with that key.
-func (p *process) append(k kind, rec []byte, at *spanContext, key spanKey, span sdktrace.ReadOnlySpan) error {
+// append writes a record of a span whose ids have that hash.
+func (p *process) append(k kind, rec []byte, at *spanContext, hash uint64, span sdktrace.ReadOnlySpan) error {
 	p.mu.Lock()
 	where, err := p.putRead(rec, at)
 	if err != nil {
@@ -100,12 +84,12 @@ func (p *process) append(k kind, rec []byte, at *spanContext, key spanKey, span 
 	if k == kindStart {
 		p.stats.Started++
 		if tracked {
-			p.start(key.hash(), where)
+			p.start(hash, where)
 		}
 	} else {
 		p.stats.Ended++
 		if tracked {
-			p.end(key.hash(), where, span)
+			p.end(hash, where, span)
 		}
 	}
 	// Half a segment is room enough while the background makes the next one; and most short programs never need it.

@@ -28,9 +28,11 @@ const (
 
 	leastEnd  = 4  // bytes: the flags at a span's end
 	sumBlock  = 16 // bytes that the sum is made of at once: a rest costs as much as 100 bytes
-	filler    = 1  // not 0, which is what is not written yet
 	stateDone = 1  // in atState: the record has served its purpose
 )
+
+// filling is up to sumBlock bytes that are not 0, which is what is not written yet.
+const filling = "\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01"
 
 // beginRecord appends the head of a record to b, which is empty.
 func beginRecord(b []byte, k kind, context uint32) []byte {
@@ -42,10 +44,9 @@ func beginRecord(b []byte, k kind, context uint32) []byte {
 
 // finishRecord fills the record that is all of b up, writes its length and sum, and pads it.
 func finishRecord(b []byte) []byte {
-	for (len(b)-atLength)%sumBlock != 0 {
-		b = append(b, filler)
-		b[atFill]++
-	}
+	fill := filling[:-(len(b)-atLength)&(sumBlock-1)]
+	b = append(b, fill...)
+	b[atFill] = byte(len(fill))
 	binary.LittleEndian.PutUint32(b[atLength:], uint32(len(b)-atState))
 	binary.LittleEndian.PutUint32(b[atSum:], crc32.ChecksumIEEE(b[atLength:]))
 	for len(b)%recordAlign != 0 {

@@ -113,7 +113,7 @@ func (p *process) take(spans []sdktrace.ReadOnlySpan) []place {
 	for _, s := range others { // whoever is between us and the processor has put others in the place of ours
 		sc := s.SpanContext()
 		p.mu.Lock()
-		at, ok := p.owed.takeByHash(spanKey{sc.TraceID(), sc.SpanID()}.hash())
+		at, ok := p.owed.takeByHash(hashOf(sc.TraceID(), sc.SpanID()))
 		p.mu.Unlock()
 		if ok {
 			places = append(places, at)

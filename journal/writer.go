@@ -140,7 +140,7 @@ func (w *Writer) record(k kind, s sdktrace.ReadOnlySpan) error {
 	buf := w.buffers.Get().(*[]byte)
 	b := beginRecord((*buf)[:0], k, at.number)
 	b = finishRecord(appendSpan(b, s, &sc, k == kindEnd))
-	err := w.process().append(k, b, at, spanKey{sc.TraceID(), sc.SpanID()}, s)
+	err := w.process().append(k, b, at, hashOf(sc.TraceID(), sc.SpanID()), s)
 	if cap(b) <= 64<<10 { // and not for ever the largest that ever was
 		*buf = b
 		w.buffers.Put(buf)
