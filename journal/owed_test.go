@@ -10,7 +10,7 @@ import (
 // namedSpan is a span of an exporter's test: the same object as what ended, or a copy of it, which cannot be compared.
 type namedSpan struct {
 	sdktrace.ReadOnlySpan
-	not []int // comparable
+	_ []int // it cannot be compared
 }
 
 // Whatever the order in which spans end and are exported, each export gets the record of that very span, once.
