@@ -136,7 +136,8 @@ func (a *app) importOpened(ctx context.Context, db *store.Store, f *importedFile
 		if i.run != nil && !i.skip {
 			err = errors.Join(err, db.Remove(context.WithoutCancel(ctx), i.run.ID))
 		}
-		return errors.Join(err, a.warn(path, i.file.Problems))
+		_ = a.warn(path, i.file.Problems) // they say why
+		return err
 	}
 	if err := i.end(ctx); err != nil {
 		return fmt.Errorf("import %s: %w", path, err)

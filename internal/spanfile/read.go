@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"unicode/utf8"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -118,7 +119,23 @@ func (f *Reader) readPlain(in *bufio.Reader) error {
 	case first == 0:
 		return f.readFramed(in)
 	}
+	if why := notProtobuf(in); why != nil {
+		f.problem("file", why)
+		return nil
+	}
 	return f.readProtobuf(in)
+}
+
+// notProtobuf tells what a file is that is no request of any kind: in one of protobuf there are bytes that no text has.
+func notProtobuf(in *bufio.Reader) error {
+	head, _ := in.Peek(512)
+	if bytes.HasPrefix(head, []byte("\xff\xfe")) || bytes.HasPrefix(head, []byte("\xfe\xff")) {
+		return errors.New("UTF-16: OTLP JSON is UTF-8")
+	}
+	if bytes.ContainsFunc(head, func(r rune) bool { return r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == utf8.RuneError }) {
+		return nil
+	}
+	return errors.New("text, but no JSON")
 }
 
 // firstByte looks past white space that JSON may begin with, and a byte order mark. The white space of a protobuf, whose first
