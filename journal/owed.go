@@ -20,7 +20,7 @@ type owed struct {
 	open  map[uint64]place // of spans that have not ended
 	ended []endedSpan      // of those that have, from head on, in the order of their ends
 	head  int
-	stray map[uint64]place // of ended ones that were passed over
+	stray map[uint64][]place // of ended ones that were passed over; more than one where ids are not unique
 }
 
 // endedSpan is a span that has ended. Exporters get spans nearly in the order of their ends, and mostly the very ones that processors
@@ -46,7 +46,7 @@ const (
 	mostEnded = 1 << 13
 )
 
-func newOwed() owed { return owed{open: map[uint64]place{}, stray: map[uint64]place{}} }
+func newOwed() owed { return owed{open: map[uint64]place{}, stray: map[uint64][]place{}} }
 
 // start notes a span that has started, and returns the place of another that it replaces; its segment is nil when there is none.
 func (o *owed) start(hash uint64, at place) (before place) {
@@ -86,7 +86,7 @@ func (o *owed) makeRoom() {
 func (o *owed) passOver() {
 	e := &o.ended[o.head]
 	if e.segment != nil {
-		o.stray[e.hash] = e.place
+		o.stray[e.hash] = append(o.stray[e.hash], e.place)
 		*e = endedSpan{}
 	}
 	o.head++
@@ -111,9 +111,12 @@ func (o *owed) takeByHash(hash uint64) (at place, found bool) {
 			return o.takeOut(e), true
 		}
 	}
-	if at, found = o.stray[hash]; found {
+	if places := o.stray[hash]; len(places) > 1 {
+		o.stray[hash] = places[1:]
+		return places[0], true
+	} else if len(places) == 1 {
 		delete(o.stray, hash)
-		return at, true
+		return places[0], true
 	}
 	for ; o.head < len(o.ended); o.passOver() {
 		if e := &o.ended[o.head]; e.hash == hash && e.segment != nil {

@@ -97,6 +97,25 @@ func TestOwed(t *testing.T) {
 	}
 }
 
+// Spans with the same ids, as those of ranks that were forked, are as many as there were.
+func TestOwedTwice(t *testing.T) {
+	for _, passedOver := range []bool{false, true} {
+		o := newOwed()
+		for i := range 3 {
+			o.end(1, place{&segment{}, i}, &namedSpan{})
+			o.end(uint64(10+i), place{&segment{}, 10 + i}, &namedSpan{})
+		}
+		if passedOver {
+			o.takeByHash(2)
+		}
+		for i := range 4 {
+			if at, ok := o.takeByHash(1); ok != (i < 3) || ok && at.offset != i {
+				t.Errorf("%t, %d: %v %t", passedOver, i, at, ok)
+			}
+		}
+	}
+}
+
 // Spans that no exporter ever takes are let go of, except for where they are.
 func TestOwedWithoutExports(t *testing.T) {
 	o := newOwed()
