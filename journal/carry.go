@@ -27,23 +27,23 @@ func (p *process) carry() {
 	}
 	type start struct {
 		key uint64
-		at  place
+		d   *draft
 	}
 	bySegment := make(map[*segment][]start, len(candidates))
 	for _, s := range candidates {
 		bySegment[s] = nil
 	}
-	for key, at := range p.owed.open {
-		if list, ok := bySegment[at.segment]; ok {
-			bySegment[at.segment] = append(list, start{key, at})
+	for key, d := range p.owed.open {
+		if list, ok := bySegment[d.at.segment]; ok {
+			bySegment[d.at.segment] = append(list, start{key, d})
 		}
 	}
 	room := p.cur.size / carryShare
 	for _, s := range candidates {
 		starts := bySegment[s]
-		slices.SortFunc(starts, func(a, b start) int { return cmp.Compare(a.at.offset, b.at.offset) })
+		slices.SortFunc(starts, func(a, b start) int { return cmp.Compare(a.d.at.offset, b.d.at.offset) })
 		for _, start := range starts {
-			n := p.carryOne(start.key, start.at, room)
+			n := p.carryOne(start.key, start.d, room)
 			if n == 0 {
 				break
 			}
@@ -53,8 +53,8 @@ func (p *process) carry() {
 }
 
 // carryOne carries one start on, if it takes no more than room bytes, and returns how many it took.
-func (p *process) carryOne(key uint64, from place, room int) int {
-	rec, err := from.segment.record(from.offset)
+func (p *process) carryOne(key uint64, d *draft, room int) int {
+	rec, err := d.at.segment.record(d.at.offset)
 	if err != nil {
 		return 0
 	}
@@ -70,7 +70,7 @@ func (p *process) carryOne(key uint64, from place, room int) int {
 		return 0
 	}
 	// Only now: between the two, a reader takes one of them.
-	p.start(key, to)
+	p.owe(key, to, d)
 	return need
 }
 

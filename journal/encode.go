@@ -3,6 +3,7 @@ package journal
 import (
 	"math"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -27,44 +28,36 @@ const (
 	beginParentID = "\x22\x08"
 )
 
-// appendSpan appends s, whose context is sc, as an OTLP Span message, without the end of a span that has only started. Protobuf's own
-// encoder would want the message in objects first: 20 allocations a span. Each call of s that has only started takes its lock, and
-// each of one that has ended copies all of it.
-func appendSpan(b []byte, s sdktrace.ReadOnlySpan, sc *trace.SpanContext, ended bool) []byte {
-	parent := s.Parent()
+// appendBeginning appends the first fields of an OTLP Span message. Protobuf's own encoder would want the message in objects first:
+// 20 allocations a span.
+func appendBeginning(b []byte, kind trace.SpanKind, sc *trace.SpanContext, parent trace.SpanID, name string, start time.Time) []byte {
 	trace, span := sc.TraceID(), sc.SpanID()
 	b = append(append(b, beginTraceID...), trace[:]...)
 	b = append(append(b, beginSpanID...), span[:]...)
 	if state := sc.TraceState(); state.Len() > 0 {
 		b = appendText(b, 3, state.String())
 	}
-	if id := parent.SpanID(); id.IsValid() {
-		b = append(append(b, beginParentID...), id[:]...)
+	if parent.IsValid() {
+		b = append(append(b, beginParentID...), parent[:]...)
 	}
-	b = appendText(b, 5, s.Name())
-	b = appendNumber(b, 6, uint64(s.SpanKind()))
-	b = appendFixed64(b, 7, nanoseconds(s.StartTime().UnixNano()))
-	if ended {
-		b = appendFixed64(b, 8, nanoseconds(s.EndTime().UnixNano()))
+	b = appendText(b, 5, name)
+	b = appendNumber(b, 6, uint64(kind))
+	return appendFixed64(b, 7, nanoseconds(start.UnixNano()))
+}
+
+// appendEnd appends the fields of s that its end brings. Each call of s copies all of it.
+func appendEnd(b []byte, s sdktrace.ReadOnlySpan) []byte {
+	b = appendFixed64(b, 8, nanoseconds(s.EndTime().UnixNano()))
+	b = appendNumber(b, 10, count(s.DroppedAttributes()))
+	for _, e := range s.Events() {
+		b = appendMessage(b, 11, func(b []byte) []byte { return appendEvent(b, e) })
 	}
-	b = appendAttributes(b, 9, s.Attributes())
-	if ended {
-		b = appendNumber(b, 10, count(s.DroppedAttributes()))
-		for _, e := range s.Events() {
-			b = appendMessage(b, 11, func(b []byte) []byte { return appendEvent(b, e) })
-		}
-		b = appendNumber(b, 12, count(s.DroppedEvents()))
+	b = appendNumber(b, 12, count(s.DroppedEvents()))
+	b = appendNumber(b, 14, count(s.DroppedLinks()))
+	if status := s.Status(); status.Code != codes.Unset {
+		b = appendMessage(b, 15, func(b []byte) []byte { return appendStatus(b, status) })
 	}
-	for _, l := range s.Links() {
-		b = appendMessage(b, 13, func(b []byte) []byte { return appendLink(b, l) })
-	}
-	if ended {
-		b = appendNumber(b, 14, count(s.DroppedLinks()))
-		if status := s.Status(); status.Code != codes.Unset {
-			b = appendMessage(b, 15, func(b []byte) []byte { return appendStatus(b, status) })
-		}
-	}
-	return appendFlags(b, 16, sc.TraceFlags(), parent.IsRemote())
+	return b
 }
 
 func appendEvent(b []byte, e sdktrace.Event) []byte {
@@ -83,7 +76,7 @@ func appendLink(b []byte, l sdktrace.Link) []byte {
 	}
 	b = appendAttributes(b, 4, l.Attributes)
 	b = appendNumber(b, 5, count(l.DroppedAttributeCount))
-	return appendFlags(b, 6, l.SpanContext.TraceFlags(), l.SpanContext.IsRemote())
+	return appendFlags(b, 6, flagsOf(l.SpanContext.TraceFlags(), l.SpanContext.IsRemote()))
 }
 
 func appendStatus(b []byte, s sdktrace.Status) []byte {
@@ -286,13 +279,17 @@ func appendTag(b []byte, field protowire.Number, typ protowire.Type) []byte {
 	return append(b, byte(field)<<3|byte(typ))
 }
 
-func appendFlags(b []byte, field protowire.Number, f trace.TraceFlags, remote bool) []byte {
+func appendFlags(b []byte, field protowire.Number, flags uint32) []byte {
+	return protowire.AppendFixed32(appendTag(b, field, protowire.Fixed32Type), flags)
+}
+
+// flagsOf is the flags of a span or a link as OTLP has them.
+func flagsOf(f trace.TraceFlags, remote bool) uint32 {
 	flags := uint32(f) | flagKnowsRemote
 	if remote {
 		flags |= flagIsRemote
 	}
-	b = protowire.AppendTag(b, field, protowire.Fixed32Type)
-	return protowire.AppendFixed32(b, flags)
+	return flags
 }
 
 // nanoseconds is a time as OTLP has it; before 1970 there is none.

@@ -34,7 +34,7 @@ func TestOwed(t *testing.T) {
 			switch r.IntN(8) {
 			case 0, 1, 2:
 				s := open{r.Uint64(), newPlace()}
-				if before := o.start(s.hash, s.at); before.segment != nil {
+				if before := o.start(s.hash, &draft{at: s.at}); before.segment != nil {
 					t.Fatal("a new span has replaced another")
 				}
 				opened = append(opened, s)
@@ -49,9 +49,14 @@ func TestOwed(t *testing.T) {
 				}
 				s.at = newPlace()
 				e := ended{s, &namedSpan{}}
-				if got := o.end(s.hash, s.at, e.span); got != want {
+				got := place{}
+				if d := o.takeOpen(s.hash); d != nil {
+					got = d.at
+				}
+				if got != want {
 					t.Fatalf("the start was %v, want %v", got, want)
 				}
+				o.end(s.hash, s.at, e.span)
 				waiting = append(waiting, e)
 			case 6: // the next ones, mostly; exports that fail leave theirs behind
 				for range r.IntN(6) {

@@ -31,7 +31,7 @@ type process struct {
 	plain    bool       // mapped memory has failed
 	ended    bool
 	stopping bool // nobody reads any more, and the background is about to end this
-	owed     owed // only with an exporter
+	owed     owed
 	stats    Stats
 	lastErr  error
 	tryAgain time.Time // not before then, after a file could not be made
@@ -70,35 +70,44 @@ func (p *process) open() error {
 	return p.advance(0)
 }
 
-// append writes a record of a span whose ids have that hash.
-func (p *process) append(k kind, rec []byte, at *spanContext, hash uint64, span sdktrace.ReadOnlySpan) error {
+// putStart writes the start of a span whose ids have that hash. It tells whether d was kept.
+func (p *process) putStart(hash uint64, d *draft) (kept bool) {
 	p.mu.Lock()
-	where, err := p.putRead(rec, at)
+	at, err := p.putRead(d.b, d.from)
+	if err == nil {
+		p.stats.Started++
+		kept = p.start(hash, at, d)
+	}
+	p.unlockAfter(err)
+	return kept
+}
+
+// putEnd writes the end of a span.
+func (p *process) putEnd(hash uint64, d *draft, span sdktrace.ReadOnlySpan) error {
+	p.mu.Lock()
+	at, err := p.putRead(d.b, d.from)
+	if err == nil {
+		p.stats.Ended++
+	}
+	p.end(hash, d.at, at, span)
+	p.unlockAfter(err)
+	return err
+}
+
+// unlockAfter unlocks p after a record was written, or lost because of err, and sees to it that there is room for the next.
+func (p *process) unlockAfter(err error) {
+	wake := false
 	if err != nil {
 		p.stats.Lost++
 		p.lastErr = err
-		p.mu.Unlock()
-		return err
-	}
-	tracked := p.w.tracked.Load()
-	if k == kindStart {
-		p.stats.Started++
-		if tracked {
-			p.start(hash, where)
-		}
 	} else {
-		p.stats.Ended++
-		if tracked {
-			p.end(hash, where, span)
-		}
+		// Half a segment is room enough while the background makes the next one; and most short programs never need it.
+		wake = len(p.spares) == 0 && p.cur.used > p.cur.size/2 && p.mayPrepare() || len(p.retired) > 0
 	}
-	// Half a segment is room enough while the background makes the next one; and most short programs never need it.
-	wake := len(p.spares) == 0 && p.cur.used > p.cur.size/2 && p.mayPrepare() || len(p.retired) > 0
 	p.mu.Unlock()
 	if wake {
 		p.wakeUp()
 	}
-	return nil
 }
 
 // putRead is put, for a reader if there has to be one.

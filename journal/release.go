@@ -46,17 +46,52 @@ func (e *exporter) Shutdown(ctx context.Context) error {
 	return err
 }
 
-// start notes where the start of a span is that is owed to somebody.
-func (p *process) start(hash uint64, at place) {
-	at.segment.pins++
-	at.segment.starts++
-	p.dropStart(p.owed.start(hash, at), at)
+// start notes where the start of a span is. It tells whether d was kept for its end.
+func (p *process) start(hash uint64, at place, d *draft) (kept bool) {
+	kept = len(p.owed.open) < keptDrafts && cap(d.b) <= keptDraft
+	tracked := p.w.tracked.Load()
+	switch {
+	case !kept && !tracked:
+		return false
+	case !kept:
+		d = new(draft)
+	}
+	if tracked {
+		p.owe(hash, at, d)
+	} else {
+		p.owed.start(hash, d)
+	}
+	return kept
 }
 
-// end notes where a span is that has ended.
-func (p *process) end(hash uint64, at place, span sdktrace.ReadOnlySpan) {
+// owe notes that the start of a span, whose draft is d, is at a place.
+func (p *process) owe(hash uint64, at place, d *draft) {
+	before := p.owed.start(hash, d)
+	d.at = at
 	at.segment.pins++
-	p.dropStart(p.owed.end(hash, at, span), at)
+	at.segment.starts++
+	p.dropStart(before, at)
+}
+
+// takeOpen takes out what is known of a span that has started and is about to end; nil when that is nothing.
+func (p *process) takeOpen(hash uint64) *draft {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.owed.takeOpen(hash)
+}
+
+// end notes that the record of a span that has ended is at a place, and lets go of that of its start. When it could not be written,
+// the place has no segment, and the span is still an open one.
+func (p *process) end(hash uint64, start, at place, span sdktrace.ReadOnlySpan) {
+	switch {
+	case p.ended:
+	case at.segment == nil && start.segment != nil:
+		p.owed.start(hash, &draft{at: start})
+	case at.segment != nil && p.w.tracked.Load():
+		at.segment.pins++
+		p.owed.end(hash, at, span)
+		p.dropStart(start, at)
+	}
 }
 
 // dropStart lets go of a start, if there is one, which the record at to replaces. If that is in another segment, the start must not

@@ -60,7 +60,7 @@ type Writer struct {
 	settings settings
 	contexts contextTable
 	reader   *readerMark // nil when nobody needs to read
-	buffers  sync.Pool
+	drafts   sync.Pool
 
 	tracked atomic.Bool // some exporter tells what it has taken
 	current atomic.Pointer[process]
@@ -80,7 +80,7 @@ func Create(dir string, opts ...Option) (*Writer, error) {
 	for _, o := range opts {
 		o.apply(&w.settings)
 	}
-	w.buffers.New = func() any { b := make([]byte, 0, 1<<10); return &b }
+	w.drafts.New = func() any { return &draft{b: make([]byte, 0, 1<<10)} }
 	if err := w.openFolder(); err != nil {
 		return nil, fmt.Errorf("create journal: %w", err)
 	}
@@ -118,33 +118,42 @@ func (w *Writer) process() *process {
 }
 
 // OnStart writes that s has started.
-func (w *Writer) OnStart(_ context.Context, s sdktrace.ReadWriteSpan) { w.record(kindStart, s) }
+func (w *Writer) OnStart(_ context.Context, s sdktrace.ReadWriteSpan) {
+	sc := s.SpanContext()
+	if !sc.IsSampled() {
+		return
+	}
+	d := w.newDraft()
+	d.begin(s, &sc, w.contexts.find(s.Resource(), s.InstrumentationScope()))
+	if !w.process().putStart(hashOf(sc.TraceID(), sc.SpanID()), d) {
+		w.free(d)
+	}
+}
 
 // OnEnd writes s.
-func (w *Writer) OnEnd(s sdktrace.ReadOnlySpan) { w.record(kindEnd, s) }
+func (w *Writer) OnEnd(s sdktrace.ReadOnlySpan) { _ = w.end(s) }
 
 // Record writes s, which has ended, as OnEnd does, and says why it could not. A span that is not sampled is not written.
 func (w *Writer) Record(s sdktrace.ReadOnlySpan) error {
-	if err := w.record(kindEnd, s); err != nil {
+	if err := w.end(s); err != nil {
 		return fmt.Errorf("write journal: %w", err)
 	}
 	return nil
 }
 
-func (w *Writer) record(k kind, s sdktrace.ReadOnlySpan) error {
+func (w *Writer) end(s sdktrace.ReadOnlySpan) error {
 	sc := s.SpanContext()
 	if !sc.IsSampled() {
 		return nil
 	}
-	at := w.contexts.find(s.Resource(), s.InstrumentationScope())
-	buf := w.buffers.Get().(*[]byte)
-	b := beginRecord((*buf)[:0], k, at.number)
-	b = finishRecord(appendSpan(b, s, &sc, k == kindEnd))
-	err := w.process().append(k, b, at, hashOf(sc.TraceID(), sc.SpanID()), s)
-	if cap(b) <= 64<<10 { // and not for ever the largest that ever was
-		*buf = b
-		w.buffers.Put(buf)
+	p, hash := w.process(), hashOf(sc.TraceID(), sc.SpanID())
+	d := p.takeOpen(hash)
+	if d == nil {
+		d = w.newDraft()
 	}
+	d.end(s, &sc, &w.contexts)
+	err := p.putEnd(hash, d, s)
+	w.free(d)
 	return err
 }
 

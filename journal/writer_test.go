@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -107,6 +108,95 @@ func TestSpansAreWrittenAsOTLPHasThem(t *testing.T) {
 		t.Errorf("got  %v\nwant %v", got.requests[0], wanted)
 	}
 }
+
+// What a span was at its start is written at its end again only if it has not changed.
+func TestSpansThatChange(t *testing.T) {
+	link := trace.Link{SpanContext: trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}})}
+	for name, change := range map[string]func(trace.Span){
+		"nothing":               func(trace.Span) {},
+		"a name":                func(s trace.Span) { s.SetName("b") },
+		"an attribute":          func(s trace.Span) { s.SetAttributes(attribute.String("k", "x")) },
+		"one of a slice":        func(s trace.Span) { s.SetAttributes(attribute.StringSlice("list", []string{"a", "c"})) },
+		"an attribute's type":   func(s trace.Span) { s.SetAttributes(attribute.Int("k", 1)) },
+		"one attribute more":    func(s trace.Span) { s.SetAttributes(attribute.Bool("more", true)) },
+		"an attribute and back": func(s trace.Span) { s.SetAttributes(attribute.String("k", "x"), attribute.String("k", "v")) },
+		"a link":                func(s trace.Span) { s.AddLink(link) },
+		"an event":              func(s trace.Span) { s.AddEvent("e") },
+		"a status":              func(s trace.Span) { s.SetStatus(codes.Error, "m") },
+		"dropped attributes": func(s trace.Span) {
+			s.SetAttributes(attribute.Int("3", 3), attribute.Int("4", 4), attribute.Int("5", 5))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			w := create(t, dir)
+			var want capture
+			exporter, err := otlptrace.New(t.Context(), &want)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tp := provider(w, sdktrace.WithSyncer(exporter), sdktrace.WithRawSpanLimits(sdktrace.SpanLimits{
+				AttributeValueLengthLimit: -1, AttributeCountLimit: 4, EventCountLimit: -1, LinkCountLimit: -1,
+				AttributePerEventCountLimit: -1, AttributePerLinkCountLimit: -1}))
+			_, span := tp.Tracer("s").Start(t.Context(), "a", trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
+				attribute.String("k", "v"), attribute.StringSlice("list", []string{"a", "b"})))
+			change(span)
+			span.End()
+			if err := tp.Shutdown(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			got, wanted := readAll(t, dir).finished, spansOf(&tracepb.TracesData{ResourceSpans: want.spans})
+			if wanted[0].Status.GetCode() == 0 {
+				wanted[0].Status = nil
+			}
+			if len(got) != 1 || !proto.Equal(got[0], wanted[0]) {
+				t.Errorf("got  %v\nwant %v", got, wanted)
+			}
+		})
+	}
+}
+
+// Spans with the same ids that are open at once are not mixed up, and many open ones are all written.
+func TestManyOpenSpans(t *testing.T) {
+	dir := t.TempDir()
+	w := create(t, dir)
+	tp := provider(w, sdktrace.WithIDGenerator(sameIDs{}))
+	const n = 3000
+	var spans []trace.Span
+	for i := range n {
+		_, s := tp.Tracer(fmt.Sprint("scope ", i%3)).Start(t.Context(), fmt.Sprint(i), trace.WithAttributes(attribute.Int("i", i)))
+		spans = append(spans, s)
+	}
+	for _, s := range spans {
+		s.End()
+	}
+	seen := map[string]bool{}
+	for _, rs := range readAll(t, dir).requests {
+		for _, r := range rs.ResourceSpans {
+			for _, ss := range r.ScopeSpans {
+				for _, s := range ss.Spans {
+					i := s.Attributes[0].Value.GetIntValue()
+					if s.Name != fmt.Sprint(i) || ss.Scope.Name != fmt.Sprint("scope ", i%3) {
+						t.Fatalf("%v in %v", s, ss.Scope)
+					}
+					seen[s.Name] = true
+				}
+			}
+		}
+	}
+	if len(seen) != n {
+		t.Errorf("%d spans", len(seen))
+	}
+}
+
+// sameIDs gives few ids.
+type sameIDs struct{}
+
+func (sameIDs) NewIDs(context.Context) (trace.TraceID, trace.SpanID) {
+	return trace.TraceID{1}, trace.SpanID{byte(rand.IntN(4) + 1)}
+}
+
+func (sameIDs) NewSpanID(context.Context, trace.TraceID) trace.SpanID { return trace.SpanID{9} }
 
 func TestTextThatIsNotUTF8(t *testing.T) {
 	dir := t.TempDir()
