@@ -36,18 +36,22 @@ func (c *capture) UploadTraces(_ context.Context, spans []*tracepb.ResourceSpans
 	return nil
 }
 
-// The oracle of the encoder is OpenTelemetry's.
-func TestSpansAreWrittenAsOTLPHasThem(t *testing.T) {
-	dir := t.TempDir()
-	w := create(t, dir)
-	var want capture
-	exporter, err := otlptrace.New(t.Context(), &want)
+// withOracle returns a provider whose spans go to a journal in dir and to OpenTelemetry's own encoder.
+func withOracle(t *testing.T, dir string, limits sdktrace.SpanLimits) (*sdktrace.TracerProvider, *capture) {
+	t.Helper()
+	want := &capture{}
+	exporter, err := otlptrace.New(t.Context(), want)
 	if err != nil {
 		t.Fatal(err)
 	}
-	tp := provider(w, sdktrace.WithBatcher(exporter), sdktrace.WithRawSpanLimits(sdktrace.SpanLimits{
-		AttributeValueLengthLimit: -1, AttributeCountLimit: 20, EventCountLimit: 2, LinkCountLimit: 2,
-		AttributePerEventCountLimit: 2, AttributePerLinkCountLimit: 2}))
+	return provider(create(t, dir), sdktrace.WithBatcher(exporter), sdktrace.WithRawSpanLimits(limits)), want
+}
+
+// The oracle of the encoder is OpenTelemetry's.
+func TestSpansAreWrittenAsOTLPHasThem(t *testing.T) {
+	dir := t.TempDir()
+	tp, want := withOracle(t, dir, sdktrace.SpanLimits{AttributeValueLengthLimit: -1, AttributeCountLimit: 20, EventCountLimit: 2,
+		LinkCountLimit: 2, AttributePerEventCountLimit: 2, AttributePerLinkCountLimit: 2})
 	tracer := tp.Tracer("scope", trace.WithInstrumentationVersion("v1"), trace.WithSchemaURL("https://schema.example"),
 		trace.WithInstrumentationAttributes(attribute.Int("scope", 1)))
 	state, err := trace.ParseTraceState("vendor=value,other=1")
@@ -129,15 +133,8 @@ func TestSpansThatChange(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			w := create(t, dir)
-			var want capture
-			exporter, err := otlptrace.New(t.Context(), &want)
-			if err != nil {
-				t.Fatal(err)
-			}
-			tp := provider(w, sdktrace.WithSyncer(exporter), sdktrace.WithRawSpanLimits(sdktrace.SpanLimits{
-				AttributeValueLengthLimit: -1, AttributeCountLimit: 4, EventCountLimit: -1, LinkCountLimit: -1,
-				AttributePerEventCountLimit: -1, AttributePerLinkCountLimit: -1}))
+			tp, want := withOracle(t, dir, sdktrace.SpanLimits{AttributeValueLengthLimit: -1, AttributeCountLimit: 4, EventCountLimit: -1,
+				LinkCountLimit: -1, AttributePerEventCountLimit: -1, AttributePerLinkCountLimit: -1})
 			_, span := tp.Tracer("s").Start(t.Context(), "a", trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
 				attribute.String("k", "v"), attribute.StringSlice("list", []string{"a", "b"})))
 			change(span)
