@@ -1,7 +1,6 @@
 package journal
 
 import (
-	"slices"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -57,7 +56,26 @@ func (d *draft) end(s sdktrace.ReadOnlySpan, sc *trace.SpanContext, contexts *co
 
 // isOf tells whether d begins as s does, whose attributes and links these are.
 func (d *draft) isOf(s sdktrace.ReadOnlySpan, attrs []attribute.KeyValue, links []sdktrace.Link) bool {
-	return d.begun > 0 && d.links == 0 && len(links) == 0 && d.start.Equal(s.StartTime()) && d.name == s.Name() && slices.Equal(d.attrs, attrs)
+	return d.begun > 0 && d.links == 0 && len(links) == 0 && d.start.Equal(s.StartTime()) && d.name == s.Name() && same(d.attrs, attrs)
+}
+
+// same tells whether attributes are equal. Those that are not of one value each count as different: a comparison of them could be a
+// panic.
+func same(a, b []attribute.KeyValue) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		switch a[i].Value.Type() {
+		case attribute.STRING, attribute.INT64, attribute.BOOL, attribute.FLOAT64:
+			if a[i] != b[i] {
+				return false
+			}
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // write writes what may be known of s at its start.

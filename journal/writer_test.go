@@ -131,12 +131,13 @@ func TestSpansThatChange(t *testing.T) {
 			s.SetAttributes(attribute.Int("3", 3), attribute.Int("4", 4), attribute.Int("5", 5))
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
+		for _, start := range [][]attribute.KeyValue{nil, {attribute.StringSlice("list", []string{"a", "b"})},
+			{{Key: "map", Value: attribute.MapValue(attribute.Int("x", 1), attribute.StringSlice("y", []string{"z"}))}}} {
 			dir := t.TempDir()
-			tp, want := withOracle(t, dir, sdktrace.SpanLimits{AttributeValueLengthLimit: -1, AttributeCountLimit: 4, EventCountLimit: -1,
+			tp, want := withOracle(t, dir, sdktrace.SpanLimits{AttributeValueLengthLimit: -1, AttributeCountLimit: 6, EventCountLimit: -1,
 				LinkCountLimit: -1, AttributePerEventCountLimit: -1, AttributePerLinkCountLimit: -1})
 			_, span := tp.Tracer("s").Start(t.Context(), "a", trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
-				attribute.String("k", "v"), attribute.StringSlice("list", []string{"a", "b"})))
+				append(start, attribute.String("k", "v"), attribute.Int("i", -1), attribute.Bool("b", true), attribute.Float64("f", math.NaN()))...))
 			change(span)
 			span.End()
 			if err := tp.Shutdown(t.Context()); err != nil {
@@ -147,9 +148,9 @@ func TestSpansThatChange(t *testing.T) {
 				wanted[0].Status = nil
 			}
 			if len(got) != 1 || !proto.Equal(got[0], wanted[0]) {
-				t.Errorf("got  %v\nwant %v", got, wanted)
+				t.Errorf("%s: got  %v\nwant %v", name, got, wanted)
 			}
-		})
+		}
 	}
 }
 
