@@ -31,9 +31,10 @@ func (p *process) background() {
 	}
 }
 
-// tidy retires what readers have got, and recycles; not under the lock, since it takes its time.
+// tidy retires what readers have got, and recycles.
 func (p *process) tidy() {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	for _, s := range slices.Clone(p.full) {
 		if s.consumed() {
 			i := slices.Index(p.full, s)
@@ -41,15 +42,23 @@ func (p *process) tidy() {
 			p.retired = append(p.retired, s)
 		}
 	}
+	p.recycleRetired()
+}
+
+// recycleRetired makes spares of the segments that nobody needs, or removes them. The caller has the lock, and is without it for the
+// time that takes.
+func (p *process) recycleRetired() {
+	if len(p.retired) == 0 {
+		return
+	}
 	retired, wanted := p.retired, p.reusable()
 	p.retired = nil
-	p.tidying = true
+	p.tidying++
 	p.mu.Unlock()
 	spares, freed := recycle(retired, p.w.settings.segment, wanted)
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.keep(spares, freed)
-	p.tidying = false
+	p.tidying--
 	p.tidied.Broadcast()
 }
 
@@ -97,7 +106,7 @@ func (p *process) close(remove bool) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for p.marking > 0 {
+	for p.marking+p.tidying > 0 {
 		p.tidied.Wait()
 	}
 	if p.cur != nil {

@@ -21,8 +21,8 @@ type process struct {
 	cur      *segment
 	spares   []*segment // ready to be the next; mostSpares of them at most
 	full     []*segment
-	retired  []*segment // full, and nobody needs them: for the background
-	tidying  bool       // the background has some of these in its hands
+	retired  []*segment // full, and nobody needs them: to be recycled
+	tidying  int        // goroutines that are at work on such
 	marking  int        // releases that are at work on records
 	tidied   *sync.Cond // one of these has changed
 	sequence uint32     // of cur
@@ -138,7 +138,7 @@ func (p *process) put(rec []byte, at *spanContext) (place, error) {
 	}
 	for p.cur == nil || !p.cur.fits(p.cur.needs(rec, at)) {
 		err := p.advance(len(rec) + len(at.record))
-		if errors.Is(err, errFull) && p.tidying {
+		if errors.Is(err, errFull) && p.tidying > 0 {
 			p.tidied.Wait() // there will be room
 			err = nil
 		}

@@ -125,9 +125,9 @@ func (p *process) release(spans []sdktrace.ReadOnlySpan) {
 	for _, run := range runs {
 		p.drop(run[0].segment, len(run))
 	}
-	if p.marking--; p.marking == 0 {
-		p.tidied.Broadcast()
-	}
+	p.recycleRetired() // here, since nobody waits for us, and waking the background would cost whoever starts or ends a span
+	p.marking--
+	p.tidied.Broadcast()
 }
 
 // take takes spans out of those that are owed, and returns where their records are. Until marking is counted down, their segments
