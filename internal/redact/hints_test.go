@@ -75,6 +75,25 @@ func samples(re *syntax.Regexp) []string {
 	return []string{""} // stars and places like \b
 }
 
+// Each word that makes a name a secret's has a hint in it, without which the name would never be looked at.
+func TestHintsCoverNames(t *testing.T) {
+	words := slices.Concat(secretEnds, []string{"key", "keys", "pass", "token", "tokens"})
+	for word := range secretWords {
+		words = append(words, word)
+	}
+	for word := range lastWords {
+		words = append(words, word)
+	}
+	for flag := range userFlags {
+		words = append(words, flag)
+	}
+	for _, word := range words {
+		if !slices.ContainsFunc(nameHints, func(hint string) bool { return strings.Contains(word, hint) }) {
+			t.Errorf("%q has no hint in it", word)
+		}
+	}
+}
+
 // Each text that a kind's pattern matches has one of the kind's hints in it: without, the pattern would never be asked.
 func TestHintsCoverPatterns(t *testing.T) {
 	for _, k := range kinds {

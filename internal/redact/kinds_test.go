@@ -112,6 +112,8 @@ var kindsOfSecrets = []struct{ name, text, secret string }{
 	{"openssl in a script", "openssl rsa -passin pass:@ -in k", "hunter2"},
 	{"cut off", `{"api_key": "@`, "abc def"},
 	{"OAuth's code", "GET /callback?code=@&state=x", "4/0A" + fill(letters, 40)},
+	{"a name in one word", "githubPat=@", "abcdef"},
+	{"a short name", "creds: @", "abcdef"},
 	{"query", "https://h/p?access_token=@&n=1", "abc"},
 }
 

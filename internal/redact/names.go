@@ -8,7 +8,7 @@ import (
 
 // nameHints are in every name that [SecretName] calls a secret's.
 var nameHints = []string{
-	"auth", "cookie", "credential", "pass", "pwd", "pw", "secret", "key", "token", "jwt", "_pat", "-pat", "bearer", "sessid", "sessionid",
+	"auth", "cookie", "credential", "pass", "pwd", "pw", "secret", "key", "token", "jwt", "pat", "bearer", "sessid", "sessionid", "creds",
 	"-u", "--user", "-user", "signature", "psk",
 }
 
@@ -52,7 +52,7 @@ func SecretName(name string) bool {
 		}
 	}
 	switch {
-	case last == "pat" || last == "jwt" || last == "bearer" || last == "pw" || last == "psk":
+	case lastWords[last]:
 		return true
 	case last == "token":
 		return len(words) == 1 || !tokenKinds[words[len(words)-2]]
@@ -80,6 +80,8 @@ var (
 		"pgpass", "rootpass", "authorizationtoken", "requirepass", "masterauth")
 	secretEnds = []string{"secret", "secrets", "password", "passwords", "apikey", "apikeys", "secretkey", "accesskey", "privatekey",
 		"accountkey", "authkey", "sharedkey"}
+	// lastWords make a name that ends with one of them a secret's.
+	lastWords = set("pat", "jwt", "bearer", "pw", "psk")
 	// keyKinds are the words before "key" that make it a secret; a plain key is a name.
 	keyKinds = set("api", "access", "private", "secret", "signing", "encryption", "auth", "account", "app", "application", "master",
 		"shared", "subscription", "functions", "admin", "license", "ingestion", "instrumentation", "storage", "service", "hmac",
