@@ -88,7 +88,7 @@ func TestHintsCoverNames(t *testing.T) {
 		words = append(words, flag)
 	}
 	for _, word := range words {
-		if !slices.ContainsFunc(nameHints, func(hint string) bool { return strings.Contains(word, hint) }) {
+		if !slices.ContainsFunc(nameHints, func(hint string) bool { return strings.Contains(strings.ToLower(word), hint) }) {
 			t.Errorf("%q has no hint in it", word)
 		}
 	}
