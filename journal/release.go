@@ -81,12 +81,13 @@ func (p *process) takeOpen(hash uint64) *draft {
 }
 
 // end notes that the record of a span that has ended is at a place, and lets go of that of its start. When it could not be written,
-// the place has no segment, and the span is still an open one.
+// the place has no segment: then the start is what there is of the span, until it has been exported.
 func (p *process) end(hash uint64, start, at place, span sdktrace.ReadOnlySpan) {
 	switch {
 	case p.ended:
 	case at.segment == nil && start.segment != nil:
-		p.owed.start(hash, &draft{at: start})
+		start.segment.starts--
+		p.owed.end(hash, start, span)
 	case at.segment != nil && p.w.tracked.Load():
 		at.segment.pins++
 		p.owed.end(hash, at, span)

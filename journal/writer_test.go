@@ -476,6 +476,35 @@ func TestCopiesOfSpansAreReleased(t *testing.T) {
 	}
 }
 
+// A span whose end found no room is let go of, too, when it has been exported: its start is neither left for a recovery nor in the
+// way of others.
+func TestSpansWhoseEndIsLostAreReleased(t *testing.T) {
+	dir := t.TempDir()
+	w := create(t, dir, journal.WithSegmentSize(4<<10), journal.WithMaxSize(8<<10))
+	tp := provider(w, sdktrace.WithSyncer(w.Exporter(discard{})))
+	var spans []trace.Span
+	for w.Stats().Lost == 0 {
+		_, s := tp.Tracer("s").Start(t.Context(), "long")
+		spans = append(spans, s)
+	}
+	for _, s := range spans {
+		s.End()
+	}
+	lost := w.Stats().Lost
+	for range 1000 {
+		record(tp.Tracer("s"), "later")
+	}
+	if more := w.Stats().Lost - lost; more > 0 {
+		t.Errorf("%d records were lost when there was room again", more)
+	}
+	if err := tp.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if left := files(t, dir); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+}
+
 func TestTheCapIsKept(t *testing.T) {
 	dir := t.TempDir()
 	const most = 32 << 10
