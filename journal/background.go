@@ -70,14 +70,18 @@ func (p *process) prepare() {
 		return
 	}
 	size, number, err := p.reserve(0)
-	plain := p.plain
-	p.mu.Unlock()
 	if err != nil {
+		p.mu.Unlock()
 		return // whoever needs the segment finds out
 	}
+	plain := p.plain
+	p.tidying++
+	p.mu.Unlock()
 	s, err := p.create(number, size, plain)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.tidying--
+	p.tidied.Broadcast()
 	switch {
 	case err != nil:
 		p.size -= int64(size)

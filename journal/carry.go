@@ -71,6 +71,9 @@ func (p *process) carryOne(key uint64, d *draft, room int) int {
 	}
 	// Only now: between the two, a reader takes one of them.
 	p.owe(key, to, d)
+	if d.sequence != 0 {
+		d.sequence, d.offset = p.sequence, to.offset
+	}
 	return need
 }
 

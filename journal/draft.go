@@ -1,6 +1,10 @@
 package journal
 
 import (
+	"context"
+	"encoding/binary"
+	"slices"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -8,14 +12,21 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// draft is the record of a span in the making. Most of what a span's end has was written at its start already, and is kept until then:
-// to ask a span of the SDK for something is to copy all of it.
+// draft is a span in the making. Most of what a span's end has was written at its start already, and is kept until then: to ask a span
+// of the SDK for something is to copy all of it.
 type draft struct {
 	at    place  // of the start's record; without a segment when nobody has to release it
-	b     []byte // the record
+	b     []byte // the record of the start or of the whole span
 	from  *spanContext
 	begun int    // how much of b is what was known at the start, except the flags
 	flags uint32 // of the span
+
+	// Where the start is for the end to refer to.
+	sequence uint32 // of its segment; 0 when it is nowhere
+	offset   int
+
+	rest   []byte // the record of what the end adds to the start; without length when the whole span is written
+	fields int    // how much of it, with the head, the fields of the span take
 
 	// By these a span that ends is known to be the one of b, and unchanged.
 	name  string
@@ -41,37 +52,74 @@ func (d *draft) begin(s sdktrace.ReadOnlySpan, sc *trace.SpanContext, from *span
 	d.b = finishRecord(appendFlags(d.b, 16, d.flags))
 }
 
-// end makes d, which may be the draft of the start of s, the record of its end.
-func (d *draft) end(s sdktrace.ReadOnlySpan, sc *trace.SpanContext, contexts *contextTable) {
+// end writes the end of s to d, which may be the draft of its start. With refer, that start is where an end can refer to it.
+func (d *draft) end(s sdktrace.ReadOnlySpan, sc *trace.SpanContext, contexts *contextTable, refer bool) {
 	attrs, links := s.Attributes(), s.Links()
-	if d.isOf(s, attrs, links) {
-		d.b = d.b[:d.begun]
-	} else {
+	d.rest = d.rest[:0]
+	if !d.isOf(s, attrs) {
 		d.from = contexts.find(s.Resource(), s.InstrumentationScope())
 		d.write(s, sc)
+		d.finishWhole(appendEnd(d.b, s, len(links)))
+		return
 	}
-	d.b[atKind] = byte(kindEnd)
-	d.b = finishRecord(appendFlags(appendEnd(d.b, s), 16, d.flags))
+	d.rest = beginRecord(d.rest, kindRest, d.from.number)
+	d.rest = appendAttributes(d.rest, 9, attrs[len(d.attrs):])
+	d.rest = appendLinks(d.rest, links)
+	d.rest = appendEnd(d.rest, s, len(links))
+	d.fields = len(d.rest)
+	if !refer {
+		d.makeWhole()
+		return
+	}
+	d.rest = finishRecord(binary.LittleEndian.AppendUint32(d.rest, uint32(d.offset)))
 }
 
-// isOf tells whether d begins as s does, whose attributes and links these are.
-func (d *draft) isOf(s sdktrace.ReadOnlySpan, attrs []attribute.KeyValue, links []sdktrace.Link) bool {
-	return d.begun > 0 && d.links == 0 && len(links) == 0 && d.start.Equal(s.StartTime()) && d.name == s.Name() && same(d.attrs, attrs)
+// makeWhole makes the record of the whole span of the start and the rest.
+func (d *draft) makeWhole() {
+	d.finishWhole(append(d.b[:d.begun], d.rest[recordHead:d.fields]...))
+	d.rest = d.rest[:0]
 }
 
-// same tells whether attributes are equal. Those that are not of one value each count as different: a comparison of them could be a
-// panic.
-func same(a, b []attribute.KeyValue) bool {
-	if len(a) != len(b) {
+func (d *draft) finishWhole(b []byte) {
+	b[atKind] = byte(kindEnd)
+	d.b = finishRecord(appendFlags(b, 16, d.flags))
+}
+
+// record is the record of the span's end.
+func (d *draft) record() []byte {
+	if len(d.rest) > 0 {
+		return d.rest
+	}
+	return d.b
+}
+
+// isOf tells whether d, with nothing changed, is the beginning of s, whose attributes these are.
+func (d *draft) isOf(s sdktrace.ReadOnlySpan, attrs []attribute.KeyValue) bool {
+	return d.begun > 0 && d.links == 0 && d.start.Equal(s.StartTime()) && d.name == s.Name() && isPrefix(d.attrs, attrs)
+}
+
+// isPrefix tells whether b begins with the attributes a. Those that are not of one value each count as different: a comparison of
+// them could be a panic.
+func isPrefix(a, b []attribute.KeyValue) bool {
+	if len(a) > len(b) {
 		return false
 	}
+	if len(a) == 0 || &a[0] == &b[0] {
+		return true // or a is a copy
+	}
 	for i := range a {
-		switch a[i].Value.Type() {
-		case attribute.STRING, attribute.INT64, attribute.BOOL, attribute.FLOAT64:
-			if a[i] != b[i] {
-				return false
-			}
-		default:
+		x, y := &a[i], &b[i]
+		if x.Key != y.Key || x.Value.Type() != y.Value.Type() {
+			return false
+		}
+		same := false
+		switch x.Value.Type() {
+		case attribute.STRING:
+			same = x.Value.AsString() == y.Value.AsString()
+		case attribute.INT64, attribute.BOOL, attribute.FLOAT64:
+			same = x.Value == y.Value
+		}
+		if !same {
 			return false
 		}
 	}
@@ -82,25 +130,51 @@ func same(a, b []attribute.KeyValue) bool {
 func (d *draft) write(s sdktrace.ReadOnlySpan, sc *trace.SpanContext) {
 	parent, attrs, links := s.Parent(), s.Attributes(), s.Links()
 	d.name, d.start, d.links = s.Name(), s.StartTime(), len(links)
-	d.attrs = append(d.attrs[:0], attrs...)
+	if attributesStay() {
+		d.attrs = attrs
+	} else {
+		d.attrs = slices.Clone(attrs)
+	}
 	d.flags = flagsOf(sc.TraceFlags(), parent.IsRemote())
 	d.b = beginRecord(d.b[:0], 0, d.from.number)
 	d.b = appendBeginning(d.b, s.SpanKind(), sc, parent.SpanID(), d.name, d.start)
 	d.b = appendAttributes(d.b, 9, attrs)
-	for _, l := range links {
-		d.b = appendMessage(d.b, 13, func(b []byte) []byte { return appendLink(b, l) })
-	}
+	d.b = appendLinks(d.b, links)
 	d.begun = len(d.b)
 }
+
+// attributesStay tells whether a span of the SDK leaves the attributes that it has returned as they are and changes a copy, so that they
+// need not be copied here. The SDK does so from version 1.47 on, and nowhere promises it: so it is tried.
+var attributesStay = sync.OnceValue(func() bool {
+	before := []attribute.KeyValue{attribute.Int("a", 1), attribute.Int("b", 2)}
+	var r rememberer
+	tp := sdktrace.NewTracerProvider(sdktrace.WithSampler(sdktrace.AlwaysSample()), sdktrace.WithSpanProcessor(&r),
+		sdktrace.WithRawSpanLimits(sdktrace.SpanLimits{AttributeValueLengthLimit: -1, AttributeCountLimit: len(before) + 1}))
+	_, s := tp.Tracer("").Start(context.Background(), "", trace.WithAttributes(before...))
+	s.SetAttributes(attribute.Int("a", 3)) // added
+	s.SetAttributes(attribute.Int("b", 4)) // put in the place of the other, since there is no more room
+	s.End()
+	return slices.Equal(r.returned, before)
+})
+
+// rememberer is a span processor that keeps the attributes of the last span that has started.
+type rememberer struct{ returned []attribute.KeyValue }
+
+func (r *rememberer) OnStart(_ context.Context, s sdktrace.ReadWriteSpan) {
+	r.returned = s.Attributes()
+}
+func (*rememberer) OnEnd(sdktrace.ReadOnlySpan)      {}
+func (*rememberer) Shutdown(context.Context) error   { return nil }
+func (*rememberer) ForceFlush(context.Context) error { return nil }
 
 // newDraft returns an empty draft.
 func (w *Writer) newDraft() *draft { return w.drafts.Get().(*draft) }
 
 // free lets d be used for another span.
 func (w *Writer) free(d *draft) {
-	if cap(d.b) > pooledDraft {
+	if max(cap(d.b), cap(d.rest)) > pooledDraft {
 		return // and not for ever the largest that ever was
 	}
-	d.at, d.begun = place{}, 0
+	d.at, d.begun, d.sequence, d.attrs = place{}, 0, 0, nil
 	w.drafts.Put(d)
 }

@@ -45,17 +45,29 @@ func appendBeginning(b []byte, kind trace.SpanKind, sc *trace.SpanContext, paren
 	return appendFixed64(b, 7, nanoseconds(start.UnixNano()))
 }
 
-// appendEnd appends the fields of s that its end brings. Each call of s copies all of it.
-func appendEnd(b []byte, s sdktrace.ReadOnlySpan) []byte {
+// appendEnd appends the fields of s that its end brings, without its links, of which there are so many. Each call of s copies all of
+// it; without events or links the SDK says of none that it was dropped.
+func appendEnd(b []byte, s sdktrace.ReadOnlySpan, links int) []byte {
 	b = appendFixed64(b, 8, nanoseconds(s.EndTime().UnixNano()))
 	b = appendNumber(b, 10, count(s.DroppedAttributes()))
-	for _, e := range s.Events() {
-		b = appendMessage(b, 11, func(b []byte) []byte { return appendEvent(b, e) })
+	if events := s.Events(); len(events) > 0 {
+		for _, e := range events {
+			b = appendMessage(b, 11, func(b []byte) []byte { return appendEvent(b, e) })
+		}
+		b = appendNumber(b, 12, count(s.DroppedEvents()))
 	}
-	b = appendNumber(b, 12, count(s.DroppedEvents()))
-	b = appendNumber(b, 14, count(s.DroppedLinks()))
+	if links > 0 {
+		b = appendNumber(b, 14, count(s.DroppedLinks()))
+	}
 	if status := s.Status(); status.Code != codes.Unset {
 		b = appendMessage(b, 15, func(b []byte) []byte { return appendStatus(b, status) })
+	}
+	return b
+}
+
+func appendLinks(b []byte, links []sdktrace.Link) []byte {
+	for _, l := range links {
+		b = appendMessage(b, 13, func(b []byte) []byte { return appendLink(b, l) })
 	}
 	return b
 }

@@ -83,3 +83,13 @@ func AllLocked(t testing.TB, dir string) bool {
 		return err == nil && !locked
 	})
 }
+
+// AttributesStay tells whether attributes are not copied.
+func AttributesStay() bool { return attributesStay() }
+
+// CopyAttributes has them copied for the length of the test, as with an SDK that changes them.
+func CopyAttributes(t testing.TB) {
+	before := attributesStay
+	attributesStay = func() bool { return false }
+	t.Cleanup(func() { attributesStay = before })
+}

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"encoding/binary"
+	"io"
 	"slices"
 
 	"go.opentelemetry.io/otel/trace"
@@ -39,10 +40,10 @@ type merger struct {
 	last    uint64          // the latest time seen, Unix nanoseconds
 }
 
-// segment takes the records of one segment, up to the first that is damaged, and tells whether there was any such. A record
+// segment takes the records b of one segment, up to the first that is damaged, and tells whether there was any such. A record
 // that was not finished, since its writer lives or because it has died just then, is none. It adds to contexts, and returns how
-// many bytes it has taken.
-func (m *merger) segment(b []byte, contexts map[uint32]*origin) (taken int, broken bool) {
+// many bytes it has taken. before are the records before b.
+func (m *merger) segment(b []byte, before earlier, contexts map[uint32]*origin) (taken int, broken bool) {
 	for {
 		r, size, o := parseRecord(b[taken:])
 		switch o {
@@ -51,6 +52,9 @@ func (m *merger) segment(b []byte, contexts map[uint32]*origin) (taken int, brok
 			return taken, true
 		default:
 			return taken, broken
+		}
+		if r.kind == kindRest {
+			r = before.join(r, b[:taken])
 		}
 		if r.kind == kindContext {
 			if c, ok := parseOrigin(r.payload); ok {
@@ -63,6 +67,56 @@ func (m *merger) segment(b []byte, contexts map[uint32]*origin) (taken int, brok
 		}
 		taken += size
 	}
+}
+
+// earlier are the records of a segment that have been taken.
+type earlier struct {
+	*tailed
+	file io.ReaderAt
+}
+
+// usualRecord is how much is read of a record whose size is not known, in bytes.
+const usualRecord = 1 << 10
+
+// join makes a whole end of the rest r, whose start is in more, which follows e, or in e. Without one there is no span in what it
+// returns.
+func (e earlier) join(r record, more []byte) record {
+	r.kind = kindEnd
+	fields := r.payload[:max(0, len(r.payload)-startRef)]
+	r.payload = r.payload[len(fields):]
+	if len(r.payload) < startRef {
+		return record{kind: kindEnd}
+	}
+	at := int64(binary.LittleEndian.Uint32(r.payload))
+	var start record
+	switch {
+	case at < e.next:
+		start = e.read(at)
+	case at-e.next < int64(len(more)):
+		start, _, _ = parseRecord(more[at-e.next:])
+	}
+	// No start has more than one end: a few bytes shall not make many spans of a large one.
+	e.joined += int64(len(start.payload))
+	if start.kind != kindStart && start.kind != kindCarried || e.joined > e.next+int64(len(more)) {
+		return record{kind: kindEnd}
+	}
+	r.payload = slices.Concat(start.payload, fields)
+	return r
+}
+
+// read reads the record at a place before the next.
+func (e earlier) read(at int64) record {
+	b := make([]byte, min(usualRecord, e.next-at))
+	n, _ := e.file.ReadAt(b, at)
+	if length := int64(recordLength(b[:n])); length > int64(n) && length <= e.next-at {
+		b = make([]byte, length)
+		n, _ = e.file.ReadAt(b, at)
+	}
+	if h, _, what := begin(e.file); what != segmentOK || h.sequence != e.sequence {
+		return record{} // used again meanwhile
+	}
+	r, _, _ := parseRecord(b[:n])
+	return r
 }
 
 // record takes a span's record. What is of a kind that is not known is passed over.

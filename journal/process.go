@@ -22,7 +22,7 @@ type process struct {
 	spares   []*segment // ready to be the next; mostSpares of them at most
 	full     []*segment
 	retired  []*segment // full, and nobody needs them: to be recycled
-	tidying  int        // goroutines that are at work on such
+	tidying  int        // goroutines that are at work on such, or on a spare
 	marking  int        // releases that are at work on records
 	tidied   *sync.Cond // one of these has changed
 	sequence uint32     // of cur
@@ -85,7 +85,10 @@ func (p *process) putStart(hash uint64, d *draft) (kept bool) {
 // putEnd writes the end of a span.
 func (p *process) putEnd(hash uint64, d *draft, span sdktrace.ReadOnlySpan) error {
 	p.mu.Lock()
-	at, err := p.putRead(d.b, d.from)
+	if len(d.rest) > 0 && !(p.holds(d) && p.cur.fits(len(d.rest))) {
+		d.makeWhole()
+	}
+	at, err := p.putRead(d.record(), d.from)
 	if err == nil {
 		p.stats.Ended++
 	}

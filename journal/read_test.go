@@ -20,6 +20,7 @@ const (
 	kindStart = 1
 	kindEnd   = 2
 	carried   = 4
+	kindRest  = 5
 )
 
 // spanRecord is a record of a small span.
@@ -34,6 +35,13 @@ func spanRecord(kind byte, name string, number byte) []byte {
 	b = protowire.AppendTag(b, 7, protowire.Fixed64Type)
 	b = protowire.AppendFixed64(b, uint64(number))
 	return journal.Record(kind, 0, b)
+}
+
+// restRecord is the record of the end of a span whose start is the given number of bytes behind the header.
+func restRecord(start int) []byte {
+	b := protowire.AppendTag(nil, 8, protowire.Fixed64Type)
+	b = protowire.AppendFixed64(b, 1)
+	return journal.Record(kindRest, 0, binary.LittleEndian.AppendUint32(b, uint32(len(journal.Segment(0, [16]byte{}, 1))+start)))
 }
 
 // nobody is a pid that no process has: above the highest that Linux allows.
@@ -53,6 +61,7 @@ func write(t testing.TB, dir string, segments ...[]byte) {
 func TestRecordsAreMerged(t *testing.T) {
 	start, end := byte(kindStart), byte(kindEnd)
 	done := func(b []byte) []byte { b[8] = 1; return b }
+	size := len(spanRecord(start, "a", 1))
 	damage := func(b []byte) []byte { b[len(b)-9] ^= 0x40; return b }
 	for _, test := range []struct {
 		name                 string
@@ -73,6 +82,17 @@ func TestRecordsAreMerged(t *testing.T) {
 		{"a carried start and its end", [][][]byte{{spanRecord(start, "a", 1)}, {spanRecord(carried, "a", 1)},
 			{spanRecord(end, "a", 1)}}, "a", "", 0},
 		{"a carried start without its first, and its end", [][][]byte{{spanRecord(carried, "a", 1)}, {spanRecord(end, "a", 1)}}, "a", "", 0},
+		{"a start and its rest", [][][]byte{{spanRecord(start, "a", 1), restRecord(0)}}, "a", "", 0},
+		{"rests in another order", [][][]byte{{spanRecord(start, "a", 1), spanRecord(start, "b", 2), spanRecord(start, "c", 3),
+			restRecord(size), restRecord(0)}}, "a b", "c", 0},
+		{"a done rest closes its start", [][][]byte{{spanRecord(start, "a", 1), done(restRecord(0))}}, "", "", 0},
+		{"a rest of a done start", [][][]byte{{done(spanRecord(start, "a", 1)), restRecord(0)}}, "a", "", 0},
+		{"a rest of a carried start", [][][]byte{{done(spanRecord(start, "a", 1))}, {spanRecord(carried, "a", 1), restRecord(0)}}, "a", "", 0},
+		{"a rest of an end", [][][]byte{{spanRecord(end, "a", 1), restRecord(0), spanRecord(end, "b", 2)}}, "a b", "", 1},
+		{"a rest of the header", [][][]byte{{spanRecord(start, "a", 1), restRecord(-128)}}, "", "a", 1},
+		{"a rest of what follows", [][][]byte{{restRecord(len(restRecord(0))), spanRecord(start, "a", 1)}}, "", "a", 1},
+		{"a rest of what is far away", [][][]byte{{spanRecord(start, "a", 1), restRecord(1 << 30)}}, "", "a", 1},
+		{"a rest of nothing", [][][]byte{{journal.Record(kindRest, 0, []byte{1}), spanRecord(start, "a", 1)}}, "", "a", 1},
 		{"a kind from the future", [][][]byte{{spanRecord(99, "a", 1), spanRecord(end, "b", 2)}}, "b", "", 0},
 		{"damage", [][][]byte{{spanRecord(end, "a", 1), damage(spanRecord(end, "b", 2)), spanRecord(end, "c", 3)},
 			{spanRecord(end, "d", 4)}}, "a d", "", 1},
@@ -94,6 +114,18 @@ func TestRecordsAreMerged(t *testing.T) {
 				t.Errorf("finished: %s, unfinished: %s, %d damaged", names(got.finished), names(got.unfinished), got.damaged)
 			}
 		})
+	}
+}
+
+// A few bytes cannot make many spans of a large one.
+func TestManyRestsOfOneStart(t *testing.T) {
+	records := [][]byte{spanRecord(kindStart, strings.Repeat("a", 1<<20), 1)}
+	for range 1000 {
+		records = append(records, restRecord(0))
+	}
+	got := journal.ReadSegment(journal.Segment(nobody, journal.Boot(), 1, records...))
+	if got.Finished != 1 || got.Damaged != 1 {
+		t.Errorf("%d spans, %d damaged", got.Finished, got.Damaged)
 	}
 }
 
@@ -216,8 +248,15 @@ func FuzzReader(f *testing.F) {
 		header := len(intact)
 		begins := []int{}
 		for i := range spans {
+			begin := len(intact)
+			begins = append(begins, begin)
+			if i%2 == 0 {
+				intact = append(intact, spanRecord(kindEnd, fmt.Sprint("span ", i), i+1)...)
+				continue
+			}
+			intact = append(intact, spanRecord(kindStart, fmt.Sprint("span ", i), i+1)...)
 			begins = append(begins, len(intact))
-			intact = append(intact, spanRecord(kindEnd, fmt.Sprint("span ", i), i+1)...)
+			intact = append(intact, restRecord(begin-header)...)
 		}
 		segment := slices.Clone(intact)
 		first := len(segment)
@@ -234,17 +273,22 @@ func FuzzReader(f *testing.F) {
 		}
 
 		var want []string
-		for i, begin := range begins {
-			const state = 8
+		ended := 0
+		for _, begin := range begins {
+			const state, kind = 8, 9
 			end := begin + state + int(binary.LittleEndian.Uint32(intact[begin+4:]))
 			now, before := slices.Clone(segment[begin:end]), intact[begin:end]
 			done := now[state] == 1
 			if now[state] = 0; first < header || !slices.Equal(now, before) {
 				break
 			}
-			if !done {
-				want = append(want, fmt.Sprint("span ", i))
+			if intact[begin+kind] == kindStart {
+				continue
 			}
+			if !done {
+				want = append(want, fmt.Sprint("span ", ended))
+			}
+			ended++
 		}
 		var got []string
 		j := journal.ReadSegment(segment)

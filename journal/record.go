@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"encoding/binary"
 	"hash/crc32"
 )
@@ -13,6 +14,7 @@ const (
 	kindEnd     kind = 2 // a whole span
 	kindContext kind = 3 // resource and scope of the spans that name it
 	kindCarried kind = 4 // a start that was written before, perhaps
+	kindRest    kind = 5 // what a span's end adds to its start in the same segment
 )
 
 // The layout of a record, in bytes. FORMAT.md explains it.
@@ -26,13 +28,15 @@ const (
 	atFill      = 10 // bytes after the payload that the length counts and that are none of it
 	atContext   = 12
 
-	leastEnd  = 4  // bytes: the flags at a span's end
-	sumBlock  = 16 // bytes that the sum is made of at once: a rest costs as much as 100 bytes
+	leastEnd  = 4  // bytes: a span's flags, or where the start is of a rest
+	startRef  = 4  // bytes, at the end of a rest: where in the file its start is
+	sumBlock  = 16 // bytes that the sum is made of at once: what is left over costs as much as 100 bytes
+	sumLeast  = 64 // bytes: fewer cost more
 	stateDone = 1  // in atState: the record has served its purpose
 )
 
-// filling is up to sumBlock bytes that are not 0, which is what is not written yet.
-const filling = "\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01"
+// filling is bytes that are not 0, which is what is not written yet.
+var filling = bytes.Repeat([]byte{1}, sumLeast)
 
 // beginRecord appends the head of a record to b, which is empty.
 func beginRecord(b []byte, k kind, context uint32) []byte {
@@ -44,15 +48,13 @@ func beginRecord(b []byte, k kind, context uint32) []byte {
 
 // finishRecord fills the record that is all of b up, writes its length and sum, and pads it.
 func finishRecord(b []byte) []byte {
-	fill := filling[:-(len(b)-atLength)&(sumBlock-1)]
+	summed := len(b) - atLength
+	fill := filling[:max(sumLeast-summed, -summed&(sumBlock-1))]
 	b = append(b, fill...)
 	b[atFill] = byte(len(fill))
 	binary.LittleEndian.PutUint32(b[atLength:], uint32(len(b)-atState))
 	binary.LittleEndian.PutUint32(b[atSum:], crc32.ChecksumIEEE(b[atLength:]))
-	for len(b)%recordAlign != 0 {
-		b = append(b, 0)
-	}
-	return b
+	return append(b, make([]byte, aligned(len(b))-len(b))...)
 }
 
 // record is one that was read.

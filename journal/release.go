@@ -55,6 +55,8 @@ func (p *process) start(hash uint64, at place, d *draft) (kept bool) {
 		return false
 	case !kept:
 		d = new(draft)
+	default:
+		d.sequence, d.offset = p.sequence, at.offset
 	}
 	if tracked {
 		p.owe(hash, at, d)
@@ -73,12 +75,17 @@ func (p *process) owe(hash uint64, at place, d *draft) {
 	p.dropStart(before, at)
 }
 
-// takeOpen takes out what is known of a span that has started and is about to end; nil when that is nothing.
-func (p *process) takeOpen(hash uint64) *draft {
+// takeOpen takes out what is known of a span that has started and is about to end; nil when that is nothing. It tells whether its end
+// can refer to its start.
+func (p *process) takeOpen(hash uint64) (d *draft, refer bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.owed.takeOpen(hash)
+	d = p.owed.takeOpen(hash)
+	return d, d != nil && p.holds(d)
 }
+
+// holds tells whether the start of d is in the current segment.
+func (p *process) holds(d *draft) bool { return d.sequence == p.sequence && !p.ended }
 
 // end notes that the record of a span that has ended is at a place, and lets go of that of its start. When it could not be written,
 // the place has no segment: then the start is what there is of the span, until it has been exported.

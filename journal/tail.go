@@ -36,6 +36,7 @@ type tailed struct {
 	sequence uint32
 	phase    uint32 // before the last look at its records
 	next     int64  // where the next record begins
+	joined   int64  // bytes of starts in it that ends have referred to
 	contexts map[uint32]*origin
 	complete bool // all of it was read, and no more comes
 	consumed bool // and its writer was told
@@ -233,7 +234,7 @@ func (s *tailed) read(f io.ReaderAt, m *merger) (broken bool, err error) {
 		if after, _, what := begin(f); what != segmentOK || after.sequence != s.sequence {
 			return false, nil // used again meanwhile
 		}
-		taken, bad := m.segment(b[:n], s.contexts)
+		taken, bad := m.segment(b[:n], earlier{s, f}, s.contexts)
 		s.next += int64(taken)
 		broken = broken || bad
 		if taken == 0 || n < len(b) {

@@ -118,13 +118,34 @@ func TestTailOfCarriedStarts(t *testing.T) {
 	}
 }
 
+// An end may refer to a start that was read long ago, with other records after it.
+func TestTailOfRests(t *testing.T) {
+	for _, between := range [][]byte{nil, spanRecord(kindEnd, strings.Repeat("b", 100<<10), 2)} {
+		for _, name := range []string{"a", strings.Repeat("a", 10<<10)} {
+			dir := t.TempDir()
+			tail := journal.NewTail(dir)
+			live := func(records ...[]byte) { write(t, dir, journal.Segment(os.Getpid(), journal.Boot(), 1, records...)) }
+			live(spanRecord(kindStart, name, 1), between)
+			if got := poll(t, tail); names(got.unfinished) != name {
+				t.Errorf("unfinished: %.50s", names(got.unfinished))
+			}
+			live(spanRecord(kindStart, name, 1), between, restRecord(0))
+			if got := poll(t, tail); names(got.finished) != name || got.finished[0].EndTimeUnixNano != 1 || tail.Open() != 0 {
+				t.Errorf("finished: %.50s, %d open", names(got.finished), tail.Open())
+			}
+		}
+	}
+}
+
 // FuzzTail writes records of a live process, each byte one, and looks at them now and then. What a Tail has returned by the end
 // is what one who reads all at once finds.
 func FuzzTail(f *testing.F) {
 	const (
 		startOf, endOf, carriedOf = 0, 1, 2 // of the span whose number is in the bits above
 		look                      = 3       // with 4, in the next segment from then on
+		refer                     = 0x10    // with endOf: to the last start in the segment
 	)
+	f.Add([]byte{startOf, look, refer | endOf, look, 4 | carriedOf, refer | endOf})
 	f.Add([]byte{startOf, look, endOf})
 	f.Add([]byte{startOf, look, startOf, endOf})
 	f.Add([]byte{startOf, 4 | startOf, 4 | look, carriedOf, look, 4 | endOf, look, endOf})
@@ -151,6 +172,10 @@ func FuzzTail(f *testing.F) {
 			case startOf:
 				*last = append(*last, spanRecord(kindStart, name, number))
 			case endOf:
+				if at := lastStart(*last); op&refer != 0 && at >= 0 {
+					*last = append(*last, restRecord(at))
+					continue
+				}
 				*last = append(*last, spanRecord(kindEnd, name, number))
 			case carriedOf:
 				*last = append(*last, spanRecord(carried, name, number))
@@ -179,4 +204,20 @@ func FuzzTail(f *testing.F) {
 			}
 		}
 	})
+}
+
+// lastStart is where the last start is of a span in records that no rest refers to; -1 when there is none.
+func lastStart(records [][]byte) int {
+	const kind = 9
+	at, last := 0, -1
+	for _, r := range records {
+		switch r[kind] {
+		case kindStart, carried:
+			last = at
+		case kindRest:
+			last = -1
+		}
+		at += len(r)
+	}
+	return last
 }

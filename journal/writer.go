@@ -147,11 +147,11 @@ func (w *Writer) end(s sdktrace.ReadOnlySpan) error {
 		return nil
 	}
 	p, hash := w.process(), hashOf(sc.TraceID(), sc.SpanID())
-	d := p.takeOpen(hash)
+	d, refer := p.takeOpen(hash)
 	if d == nil {
 		d = w.newDraft()
 	}
-	d.end(s, &sc, &w.contexts)
+	d.end(s, &sc, &w.contexts, refer)
 	err := p.putEnd(hash, d, s)
 	w.free(d)
 	return err

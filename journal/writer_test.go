@@ -115,6 +115,14 @@ func TestSpansAreWrittenAsOTLPHasThem(t *testing.T) {
 
 // What a span was at its start is written at its end again only if it has not changed.
 func TestSpansThatChange(t *testing.T) {
+	testSpansThatChange(t)
+	t.Run("an SDK that changes what it has returned", func(t *testing.T) {
+		journal.CopyAttributes(t)
+		testSpansThatChange(t)
+	})
+}
+
+func testSpansThatChange(t *testing.T) {
 	link := trace.Link{SpanContext: trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}})}
 	for name, change := range map[string]func(trace.Span){
 		"nothing":               func(trace.Span) {},
@@ -129,6 +137,12 @@ func TestSpansThatChange(t *testing.T) {
 		"a status":              func(s trace.Span) { s.SetStatus(codes.Error, "m") },
 		"dropped attributes": func(s trace.Span) {
 			s.SetAttributes(attribute.Int("3", 3), attribute.Int("4", 4), attribute.Int("5", 5))
+		},
+		"all kinds of things": func(s trace.Span) {
+			s.SetAttributes(attribute.Bool("more", true))
+			s.AddLink(link)
+			s.AddEvent("e")
+			s.SetStatus(codes.Error, "m")
 		},
 	} {
 		for _, start := range [][]attribute.KeyValue{nil, {attribute.StringSlice("list", []string{"a", "b"})},
@@ -151,6 +165,28 @@ func TestSpansThatChange(t *testing.T) {
 				t.Errorf("%s: got  %v\nwant %v", name, got, wanted)
 			}
 		}
+	}
+}
+
+// What is spared with this version of the SDK is spared.
+func TestAttributesStay(t *testing.T) {
+	if !journal.AttributesStay() {
+		t.Error("attributes that a span has returned are changed")
+	}
+}
+
+// A span takes little more than once its size.
+func TestEndsDoNotRepeatStarts(t *testing.T) {
+	w := create(t, t.TempDir(), journal.WithSegmentSize(4<<10))
+	tracer := provider(w).Tracer("s")
+	for range 99 {
+		_, span := tracer.Start(t.Context(), "a", trace.WithAttributes(attribute.String("k", strings.Repeat("v", 1000))))
+		span.SetAttributes(attribute.Int("i", 1))
+		span.SetStatus(codes.Ok, "")
+		span.End()
+	}
+	if n := w.Files(); n > 99/3+1 {
+		t.Errorf("%d files", n)
 	}
 }
 
@@ -502,6 +538,21 @@ func TestSpansWhoseEndIsLostAreReleased(t *testing.T) {
 	}
 	if left := files(t, dir); len(left) > 0 {
 		t.Errorf("left: %v", left)
+	}
+}
+
+// The last segment below the cap is waited for while the background makes it.
+func TestTheCapIsUsed(t *testing.T) {
+	for range 20 {
+		w := create(t, t.TempDir(), journal.WithSegmentSize(4<<10), journal.WithMaxSize(8<<10))
+		tp := provider(w)
+		n := 0
+		for ; w.Stats().Lost == 0; n++ {
+			_, _ = tp.Tracer("s").Start(t.Context(), "open")
+		}
+		if n < 100 { // 54 in each segment
+			t.Fatalf("full with %d spans", n)
+		}
 	}
 }
 
