@@ -25,25 +25,21 @@ func (p *process) carry() {
 	if len(candidates) == 0 {
 		return
 	}
-	type start struct {
-		key uint64
-		d   *draft
-	}
-	bySegment := make(map[*segment][]start, len(candidates))
+	bySegment := make(map[*segment][]*draft, len(candidates))
 	for _, s := range candidates {
 		bySegment[s] = nil
 	}
-	for key, d := range p.owed.open {
+	for d := range p.owed.open.all() {
 		if list, ok := bySegment[d.at.segment]; ok {
-			bySegment[d.at.segment] = append(list, start{key, d})
+			bySegment[d.at.segment] = append(list, d)
 		}
 	}
 	room := p.cur.size / carryShare
 	for _, s := range candidates {
 		starts := bySegment[s]
-		slices.SortFunc(starts, func(a, b start) int { return cmp.Compare(a.d.at.offset, b.d.at.offset) })
-		for _, start := range starts {
-			n := p.carryOne(start.key, start.d, room)
+		slices.SortFunc(starts, func(a, b *draft) int { return cmp.Compare(a.at.offset, b.at.offset) })
+		for _, d := range starts {
+			n := p.carryOne(d, room)
 			if n == 0 {
 				break
 			}
@@ -53,7 +49,7 @@ func (p *process) carry() {
 }
 
 // carryOne carries one start on, if it takes no more than room bytes, and returns how many it took.
-func (p *process) carryOne(key uint64, d *draft, room int) int {
+func (p *process) carryOne(d *draft, room int) int {
 	rec, err := d.at.segment.record(d.at.offset)
 	if err != nil {
 		return 0
@@ -70,7 +66,7 @@ func (p *process) carryOne(key uint64, d *draft, room int) int {
 		return 0
 	}
 	// Only now: between the two, a reader takes one of them.
-	p.owe(key, to, d)
+	p.owe(d.hash, to, d)
 	if d.sequence != 0 {
 		d.sequence, d.offset = p.sequence, to.offset
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"slices"
 	"sync"
-	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -15,6 +14,7 @@ import (
 // draft is a span in the making. Most of what a span's end has was written at its start already, and is kept until then: to ask a span
 // of the SDK for something is to copy all of it.
 type draft struct {
+	hash  uint64 // of the span's ids
 	at    place  // of the start's record; without a segment when nobody has to release it
 	b     []byte // the record of the start or of the whole span
 	from  *spanContext
@@ -30,7 +30,7 @@ type draft struct {
 
 	// By these a span that ends is known to be the one of b, and unchanged.
 	name  string
-	start time.Time
+	start int64 // Unix nanoseconds
 	attrs []attribute.KeyValue
 	links int
 }
@@ -95,7 +95,7 @@ func (d *draft) record() []byte {
 
 // isOf tells whether d, with nothing changed, is the beginning of s, whose attributes these are.
 func (d *draft) isOf(s sdktrace.ReadOnlySpan, attrs []attribute.KeyValue) bool {
-	return d.begun > 0 && d.links == 0 && d.start.Equal(s.StartTime()) && d.name == s.Name() && isPrefix(d.attrs, attrs)
+	return d.begun > 0 && d.links == 0 && d.start == s.StartTime().UnixNano() && d.name == s.Name() && isPrefix(d.attrs, attrs)
 }
 
 // isPrefix tells whether b begins with the attributes a. Those that are not of one value each count as different: a comparison of
@@ -129,7 +129,7 @@ func isPrefix(a, b []attribute.KeyValue) bool {
 // write writes what may be known of s at its start.
 func (d *draft) write(s sdktrace.ReadOnlySpan, sc *trace.SpanContext) {
 	parent, attrs, links := s.Parent(), s.Attributes(), s.Links()
-	d.name, d.start, d.links = s.Name(), s.StartTime(), len(links)
+	d.name, d.start, d.links = s.Name(), s.StartTime().UnixNano(), len(links)
 	if attributesStay() {
 		d.attrs = attrs
 	} else {

@@ -3,7 +3,6 @@ package journal
 import (
 	"math"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -30,7 +29,7 @@ const (
 
 // appendBeginning appends the first fields of an OTLP Span message. Protobuf's own encoder would want the message in objects first:
 // 20 allocations a span.
-func appendBeginning(b []byte, kind trace.SpanKind, sc *trace.SpanContext, parent trace.SpanID, name string, start time.Time) []byte {
+func appendBeginning(b []byte, kind trace.SpanKind, sc *trace.SpanContext, parent trace.SpanID, name string, start int64) []byte {
 	trace, span := sc.TraceID(), sc.SpanID()
 	b = append(append(b, beginTraceID...), trace[:]...)
 	b = append(append(b, beginSpanID...), span[:]...)
@@ -42,7 +41,7 @@ func appendBeginning(b []byte, kind trace.SpanKind, sc *trace.SpanContext, paren
 	}
 	b = appendText(b, 5, name)
 	b = appendNumber(b, 6, uint64(kind))
-	return appendFixed64(b, 7, nanoseconds(start.UnixNano()))
+	return appendFixed64(b, 7, nanoseconds(start))
 }
 
 // appendEnd appends the fields of s that its end brings, without its links, of which there are so many. Each call of s copies all of

@@ -17,8 +17,8 @@ type place struct {
 // owed is where the last records are of the spans that an exporter has not taken yet, by the hashes of their ids. It is not safe
 // for concurrent use.
 type owed struct {
-	open  map[uint64]*draft // of spans that have not ended
-	ended []endedSpan       // of those that have, from head on, in the order of their ends
+	open  openSpans
+	ended []endedSpan // spans that have ended, from head on, in the order of their ends
 	head  int
 	stray map[uint64][]place // of ended ones that were passed over; more than one where ids are not unique
 }
@@ -46,26 +46,7 @@ const (
 	mostEnded = 1 << 13
 )
 
-func newOwed() owed { return owed{open: map[uint64]*draft{}, stray: map[uint64][]place{}} }
-
-// start notes a span that has started, and returns where the start is of another that it replaces, without a segment when there
-// is none.
-func (o *owed) start(hash uint64, d *draft) (before place) {
-	if other := o.open[hash]; other != nil {
-		before = other.at
-	}
-	o.open[hash] = d
-	return before
-}
-
-// takeOpen takes out a span that has started; nil when it is not known.
-func (o *owed) takeOpen(hash uint64) *draft {
-	d := o.open[hash]
-	if d != nil {
-		delete(o.open, hash)
-	}
-	return d
-}
+func newOwed() owed { return owed{open: newOpenSpans(), stray: map[uint64][]place{}} }
 
 // end notes a span that has ended.
 func (o *owed) end(hash uint64, at place, span sdktrace.ReadOnlySpan) {

@@ -34,7 +34,7 @@ func TestOwed(t *testing.T) {
 			switch r.IntN(8) {
 			case 0, 1, 2:
 				s := open{r.Uint64(), newPlace()}
-				if before := o.start(s.hash, &draft{at: s.at}); before.segment != nil {
+				if before := o.open.put(s.hash, &draft{at: s.at}); before != nil {
 					t.Fatal("a new span has replaced another")
 				}
 				opened = append(opened, s)
@@ -50,7 +50,7 @@ func TestOwed(t *testing.T) {
 				s.at = newPlace()
 				e := ended{s, &namedSpan{}}
 				got := place{}
-				if d := o.takeOpen(s.hash); d != nil {
+				if d := o.open.take(s.hash); d != nil {
 					got = d.at
 				}
 				if got != want {
@@ -96,8 +96,36 @@ func TestOwed(t *testing.T) {
 				held++
 			}
 		}
-		if held != 0 || len(o.open) != len(opened) || len(o.ended)-o.head > mostEnded {
-			t.Fatalf("%d held too many, %d open of %d", held, len(o.open), len(opened))
+		n := 0
+		for range o.open.all() {
+			n++
+		}
+		if held != 0 || n != len(opened) || o.open.n != len(opened) || len(o.ended)-o.head > mostEnded {
+			t.Fatalf("%d held too many, %d open of %d", held, n, len(opened))
+		}
+	}
+}
+
+// Of two open spans with the same ids the later is known, wherever the first was kept.
+func TestOpenTwice(t *testing.T) {
+	const hash = 1
+	for _, full := range []bool{false, true} {
+		o := newOpenSpans()
+		if full {
+			o.put(hash+openSlots, &draft{})
+		}
+		first, second := &draft{}, &draft{}
+		if before := o.put(hash, first); before != nil {
+			t.Errorf("replaced %v", before)
+		}
+		if full {
+			o.take(hash + openSlots)
+		}
+		if before := o.put(hash, second); before != first || o.n != 1 {
+			t.Errorf("replaced %v, %d open", before, o.n)
+		}
+		if d := o.take(hash); d != second || o.take(hash) != nil || o.n != 0 {
+			t.Errorf("%v, %d open", d, o.n)
 		}
 	}
 }

@@ -48,7 +48,7 @@ func (e *exporter) Shutdown(ctx context.Context) error {
 
 // start notes where the start of a span is. It tells whether d was kept for its end.
 func (p *process) start(hash uint64, at place, d *draft) (kept bool) {
-	kept = len(p.owed.open) < keptDrafts && cap(d.b) <= keptDraft
+	kept = p.owed.open.n < keptDrafts && cap(d.b) <= keptDraft
 	tracked := p.w.tracked.Load()
 	switch {
 	case !kept && !tracked:
@@ -61,14 +61,17 @@ func (p *process) start(hash uint64, at place, d *draft) (kept bool) {
 	if tracked {
 		p.owe(hash, at, d)
 	} else {
-		p.owed.start(hash, d)
+		p.owed.open.put(hash, d)
 	}
 	return kept
 }
 
 // owe notes that the start of a span, whose draft is d, is at a place.
 func (p *process) owe(hash uint64, at place, d *draft) {
-	before := p.owed.start(hash, d)
+	var before place
+	if other := p.owed.open.put(hash, d); other != nil {
+		before = other.at
+	}
 	d.at = at
 	at.segment.pins++
 	at.segment.starts++
@@ -80,7 +83,7 @@ func (p *process) owe(hash uint64, at place, d *draft) {
 func (p *process) takeOpen(hash uint64) (d *draft, refer bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	d = p.owed.takeOpen(hash)
+	d = p.owed.open.take(hash)
 	return d, d != nil && p.holds(d)
 }
 
