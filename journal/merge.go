@@ -100,8 +100,19 @@ func (e earlier) join(r record, more []byte) record {
 	if start.kind != kindStart && start.kind != kindCarried || e.joined > e.next+int64(len(more)) {
 		return record{kind: kindEnd}
 	}
-	r.payload = slices.Concat(start.payload, fields)
+	r.payload = e.concat(start.payload, fields)
 	return r
+}
+
+// concat returns a and b as one, in memory that it shares with others.
+func (s *tailed) concat(a, b []byte) []byte {
+	n := len(a) + len(b)
+	if n > cap(s.room)-len(s.room) {
+		s.room = make([]byte, 0, max(n, chunkSize))
+	}
+	at := len(s.room)
+	s.room = append(append(s.room, a...), b...)
+	return s.room[at:len(s.room):len(s.room)]
 }
 
 // read reads the record at a place before the next.

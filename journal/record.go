@@ -92,10 +92,7 @@ func parseRecord(b []byte) (r record, size int, o outcome) {
 	if end > len(b) {
 		return r, 0, tooShort
 	}
-	var head [recordHead - atLength]byte
-	copy(head[:], b[atLength:])
-	head[atState-atLength] = 0
-	if crc32.Update(crc32.ChecksumIEEE(head[:]), crc32.IEEETable, b[recordHead:end]) != sum {
+	if sumOf(b[:end]) != sum {
 		if allZero(b[end-leastEnd:]) {
 			return r, 0, tooShort // a system call that death cut short; spans do not end in zeros
 		}
@@ -111,6 +108,17 @@ func parseRecord(b []byte) (r record, size int, o outcome) {
 		payload: b[recordHead : end-fill],
 	}
 	return r, min(aligned(end), len(b)), found
+}
+
+// sumOf computes the sum of a record.
+func sumOf(b []byte) uint32 {
+	if b[atState] == 0 {
+		return crc32.ChecksumIEEE(b[atLength:])
+	}
+	head := make([]byte, recordHead-atLength) // b may be read by others
+	copy(head, b[atLength:])
+	head[atState-atLength] = 0
+	return crc32.Update(crc32.ChecksumIEEE(head), crc32.IEEETable, b[recordHead:])
 }
 
 // recordLength is how many bytes the record takes whose head b begins with; 0 when none is there, or nothing sensible.

@@ -37,6 +37,7 @@ type tailed struct {
 	phase    uint32 // before the last look at its records
 	next     int64  // where the next record begins
 	joined   int64  // bytes of starts in it that ends have referred to
+	room     []byte // for ends with their starts; what it has belongs to spans that were returned
 	contexts map[uint32]*origin
 	complete bool // all of it was read, and no more comes
 	consumed bool // and its writer was told
@@ -242,7 +243,9 @@ func (s *tailed) read(f io.ReaderAt, m *merger) (broken bool, err error) {
 		}
 		size = min(2*size, 16*chunkSize)
 	}
-	s.complete = s.phase != phaseOpen
+	if s.complete = s.phase != phaseOpen; s.complete {
+		s.room = nil
+	}
 	return broken, nil
 }
 
