@@ -177,22 +177,26 @@ func isDown(err error) bool {
 // errLeft leaves a journal for the next time.
 var errLeft = errors.New("journal not recovered")
 
-// resend exports the spans of a dead process.
+// resend exports the spans of a dead process, and goes on to the next request when the collector refuses one.
 func (j *journaled) resend(ctx context.Context, dead *journal.Journal, unfinished bool) error {
-	for body := range dead.Requests() {
-		if err := j.resendRequest(ctx, body, nil); err != nil {
-			return err
+	var failed error // the first
+	send := func(body []byte, change func(*recoveredSpan)) error {
+		if isDown(failed) {
+			return errLeft
 		}
-	}
-	if !unfinished {
-		return nil
-	}
-	for body := range dead.UnfinishedRequests() {
-		if err := j.resendRequest(ctx, body, func(s *recoveredSpan) { s.interrupt(dead.LastSign) }); err != nil {
-			return err
+		err := j.resendRequest(ctx, body, change)
+		if failed == nil || isDown(err) {
+			failed = err
 		}
+		return err
 	}
-	return nil
+	_ = dead.Deliver(func(body []byte) error { return send(body, nil) })
+	if unfinished {
+		_ = dead.DeliverUnfinished(func(body []byte) error {
+			return send(body, func(s *recoveredSpan) { s.interrupt(dead.LastSign) })
+		})
+	}
+	return failed
 }
 
 func (j *journaled) resendRequest(ctx context.Context, body []byte, change func(*recoveredSpan)) error {

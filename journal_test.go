@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,7 +14,9 @@ import (
 
 	"forkspan.dev/forkspan"
 	"forkspan.dev/forkspan/forkspantest"
+	"forkspan.dev/forkspan/journal"
 	"go.opentelemetry.io/otel/attribute"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
@@ -216,6 +219,51 @@ func TestJournalsAreRecoveredBesideOneThatIsRefused(t *testing.T) {
 		if s, left := tr.Stats(), leftBehind(t, dir); s.Recovered != test.recovered || len(left) != 2-int(test.recovered) {
 			t.Errorf("%v: recovered %d, left %v", test.answer.Code, s.Recovered, left)
 		}
+	}
+}
+
+// A request that the collector refuses for good keeps the others of its journal neither from being recovered nor from being left alone
+// by the next.
+func TestJournalIsRecoveredButForWhatIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	w, err := journal.Create(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(w)).Tracer("s")
+	const n, refused = 1200, 512
+	for i := range n {
+		_, s := dead.Start(t.Context(), fmt.Sprint(i))
+		s.End()
+	}
+	if err := w.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c := forkspantest.NewCollector(t)
+	init := func(answers ...forkspantest.Answer) uint64 {
+		c.Answer(answers...)
+		tr, err := forkspan.Init(t.Context(), "test.module", forkspan.WithEndpoint(c.Endpoint()), forkspan.WithJournal(dir),
+			forkspan.WithErrorHandler(func(error) {}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := tr.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+		return tr.Stats().Recovered
+	}
+	no := forkspantest.Answer{Code: codes.InvalidArgument}
+	if got := init(forkspantest.Answer{}, no); got != n-refused {
+		t.Errorf("%d recovered", got)
+	}
+	if got := init(no); got != 0 {
+		t.Errorf("%d recovered with what was refused before", got)
+	}
+	if got := init(); got != refused || len(c.Spans()) != n {
+		t.Errorf("%d recovered, %d spans arrived", got, len(c.Spans()))
+	}
+	if left := leftBehind(t, dir); left != nil {
+		t.Errorf("left behind: %v", left)
 	}
 }
 

@@ -2,6 +2,7 @@ package journal_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 
@@ -96,6 +97,43 @@ func ExampleRecover() {
 	// 1 finished, 1 unfinished
 	// Load model
 	// <nil>
+}
+
+func ExampleJournal_Deliver() {
+	dir, remove := exampleFolder()
+	defer remove()
+	ctx := context.Background()
+	w, err := journal.Create(dir)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	tracer := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(w)).Tracer("engine")
+	for range 600 {
+		_, span := tracer.Start(ctx, "Step")
+		span.End()
+	}
+	_ = w.Shutdown(ctx) // or the process dies
+
+	recover := func(send func(request []byte) error) {
+		err := journal.Recover(ctx, dir, func(j *journal.Journal) error {
+			fmt.Print(j.Finished, " spans: ")
+			return j.Deliver(send)
+		})
+		fmt.Println(err)
+	}
+	first := true
+	recover(func([]byte) error {
+		if first {
+			first = false
+			return nil
+		}
+		return errors.New("the collector is down")
+	})
+	recover(func([]byte) error { return nil })
+	// Output:
+	// 600 spans: the collector is down
+	// 88 spans: <nil>
 }
 
 func ExampleAll() {

@@ -20,7 +20,14 @@ type span struct {
 	key     spanKey // of one that has started only
 	from    *origin
 	payload []byte // an OTLP Span message
-	seen    int64  // by a Tail, Unix nanoseconds; 0 for not yet
+	at      recordPlace
+	seen    int64 // by a Tail, Unix nanoseconds; 0 for not yet
+}
+
+// recordPlace is where a record was read.
+type recordPlace struct {
+	path   string // of its segment
+	offset int64
 }
 
 // origin is a context record, taken apart so that spans can be put in.
@@ -53,6 +60,7 @@ func (m *merger) segment(b []byte, before earlier, contexts map[uint32]*origin) 
 		default:
 			return taken, broken
 		}
+		at := recordPlace{before.path, before.next + int64(taken)}
 		if r.kind == kindRest {
 			r = before.join(r, b[:taken])
 		}
@@ -62,7 +70,7 @@ func (m *merger) segment(b []byte, before earlier, contexts map[uint32]*origin) 
 			} else {
 				broken = true
 			}
-		} else if !m.record(r, contexts[r.context]) {
+		} else if !m.record(r, at, contexts[r.context]) {
 			broken = true // whole, and yet no span: the writer is to blame
 		}
 		taken += size
@@ -131,7 +139,7 @@ func (e earlier) read(at int64) record {
 }
 
 // record takes a span's record. What is of a kind that is not known is passed over.
-func (m *merger) record(r record, from *origin) (ok bool) {
+func (m *merger) record(r record, at recordPlace, from *origin) (ok bool) {
 	if r.kind != kindStart && r.kind != kindEnd && r.kind != kindCarried {
 		return true
 	}
@@ -145,7 +153,7 @@ func (m *merger) record(r record, from *origin) (ok bool) {
 	m.last = max(m.last, last)
 	if r.kind != kindEnd {
 		if !r.done && (r.kind == kindStart || len(m.started[key]) == 0 && m.open[key] == 0) {
-			s := &span{key: key, from: from, payload: r.payload}
+			s := &span{key: key, from: from, payload: r.payload, at: at}
 			if m.started == nil {
 				m.started = map[spanKey][]*span{}
 			}
@@ -156,7 +164,7 @@ func (m *merger) record(r record, from *origin) (ok bool) {
 	}
 	m.close(key)
 	if !r.done {
-		m.ended = append(m.ended, span{from: from, payload: r.payload})
+		m.ended = append(m.ended, span{from: from, payload: r.payload, at: at})
 	}
 	return true
 }

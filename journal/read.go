@@ -178,11 +178,7 @@ func (j *Journal) fill(open func(path string) (segmentFile, error), dead bool) e
 			errs = append(errs, fmt.Errorf("read journal: %w", err))
 		}
 	}
-	type part struct {
-		*tailed
-		path string
-	}
-	var parts []part
+	var parts []*tailed
 	broken := 0
 	for _, path := range j.paths {
 		look(path, func(f segmentFile) error {
@@ -190,7 +186,7 @@ func (j *Journal) fill(open func(path string) (segmentFile, error), dead bool) e
 			switch what {
 			case segmentOK:
 				dead = dead || h.phase == phaseClosed
-				parts = append(parts, part{newTailed(h, records), path})
+				parts = append(parts, newTailed(path, h, records))
 			case segmentBroken:
 				broken++
 			case segmentNewer:
@@ -199,7 +195,7 @@ func (j *Journal) fill(open func(path string) (segmentFile, error), dead bool) e
 			return nil
 		})
 	}
-	slices.SortStableFunc(parts, func(a, b part) int { return cmp.Compare(a.sequence, b.sequence) })
+	slices.SortStableFunc(parts, func(a, b *tailed) int { return cmp.Compare(a.sequence, b.sequence) })
 	var m merger
 	for _, p := range parts {
 		look(p.path, func(f segmentFile) error {

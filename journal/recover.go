@@ -14,7 +14,8 @@ var ErrBusy = errors.New("journals are being recovered by another process")
 // removes it. When take returns an error the journal is left for the next time, and Recover goes on with the others. It
 // returns all errors, and ctx's when ctx is done before the end.
 //
-// Only one Recover works in a folder at a time. If the process dies between take and the removal, the spans come again.
+// Only one Recover works in a folder at a time. If the process dies between take and the removal, the spans come again, but for
+// those that [Journal.Deliver] has noted.
 func Recover(ctx context.Context, dir string, take func(*Journal) error) error {
 	unlock, err := lockFolder(dir)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -22,13 +22,24 @@ func (j *Journal) UnfinishedRequests() iter.Seq[[]byte] { return requests(j.unfi
 
 func requests(spans []span) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
+		for batch := range batches(spans) {
+			if !yield(request(batch)) {
+				return
+			}
+		}
+	}
+}
+
+// batches are the spans of one request each.
+func batches(spans []span) iter.Seq[[]span] {
+	return func(yield func([]span) bool) {
 		for len(spans) > 0 {
 			n, size := 0, 0
 			for n < len(spans) && n < requestSpans && (n == 0 || size+len(spans[n].payload) <= requestBytes) {
 				size += len(spans[n].payload)
 				n++
 			}
-			if !yield(request(spans[:n])) {
+			if !yield(spans[:n]) {
 				return
 			}
 			spans = spans[n:]

@@ -33,6 +33,7 @@ type Tail struct {
 
 // tailed is how far a segment has been read.
 type tailed struct {
+	path     string
 	sequence uint32
 	phase    uint32 // before the last look at its records
 	next     int64  // where the next record begins
@@ -43,8 +44,8 @@ type tailed struct {
 	consumed bool // and its writer was told
 }
 
-func newTailed(h header, records int) *tailed {
-	return &tailed{sequence: h.sequence, phase: h.phase, next: int64(records), contexts: map[uint32]*origin{}}
+func newTailed(path string, h header, records int) *tailed {
+	return &tailed{path: path, sequence: h.sequence, phase: h.phase, next: int64(records), contexts: map[uint32]*origin{}}
 }
 
 // tailedWriter is what is known of a writer.
@@ -107,7 +108,6 @@ func (t *Tail) Poll() ([]*Journal, error) {
 func (t *Tail) poll(w *writerFiles, state *tailedWriter, seen map[string]*tailed, now int64) (*Journal, error) {
 	type part struct {
 		*tailed
-		path string
 		file *os.File // nil when all of it was read
 	}
 	var parts []part
@@ -139,7 +139,7 @@ func (t *Tail) poll(w *writerFiles, state *tailedWriter, seen map[string]*tailed
 		dead = dead || h.phase == phaseClosed
 		s := t.segments[path]
 		if s == nil || s.sequence != h.sequence {
-			s = newTailed(h, records)
+			s = newTailed(path, h, records)
 		}
 		s.phase = h.phase
 		seen[path] = s
@@ -147,7 +147,7 @@ func (t *Tail) poll(w *writerFiles, state *tailedWriter, seen map[string]*tailed
 			_ = f.Close()
 			f = nil
 		}
-		parts = append(parts, part{s, path, f})
+		parts = append(parts, part{s, f})
 	}
 	slices.SortFunc(parts, func(a, b part) int { return cmp.Compare(a.sequence, b.sequence) })
 	hurry := dead
