@@ -35,14 +35,19 @@ func (p *process) background() {
 func (p *process) tidy() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, s := range slices.Clone(p.full) {
-		if s.consumed() {
-			i := slices.Index(p.full, s)
-			p.full = slices.Delete(p.full, i, i+1)
+	p.retireConsumed()
+	p.recycleRetired()
+}
+
+// retireConsumed gives up the full segments that a reader has everything of.
+func (p *process) retireConsumed() {
+	p.full = slices.DeleteFunc(p.full, func(s *segment) bool {
+		consumed := s.consumed()
+		if consumed {
 			p.retired = append(p.retired, s)
 		}
-	}
-	p.recycleRetired()
+		return consumed
+	})
 }
 
 // recycleRetired makes spares of the segments that nobody needs, or removes them. The caller has the lock, and is without it for the

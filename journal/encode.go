@@ -44,20 +44,15 @@ func appendBeginning(b []byte, kind trace.SpanKind, sc *trace.SpanContext, paren
 	return appendFixed64(b, 7, nanoseconds(start))
 }
 
-// appendEnd appends the fields of s that its end brings, without its links, of which there are so many. Each call of s copies all of
-// it; without events or links the SDK says of none that it was dropped.
-func appendEnd(b []byte, s sdktrace.ReadOnlySpan, links int) []byte {
+// appendEnd appends the fields of s that its end brings, without its links. Each call of s copies all of it.
+func appendEnd(b []byte, s sdktrace.ReadOnlySpan) []byte {
 	b = appendFixed64(b, 8, nanoseconds(s.EndTime().UnixNano()))
 	b = appendNumber(b, 10, count(s.DroppedAttributes()))
-	if events := s.Events(); len(events) > 0 {
-		for _, e := range events {
-			b = appendMessage(b, 11, func(b []byte) []byte { return appendEvent(b, e) })
-		}
-		b = appendNumber(b, 12, count(s.DroppedEvents()))
+	for _, e := range s.Events() {
+		b = appendMessage(b, 11, func(b []byte) []byte { return appendEvent(b, e) })
 	}
-	if links > 0 {
-		b = appendNumber(b, 14, count(s.DroppedLinks()))
-	}
+	b = appendNumber(b, 12, count(s.DroppedEvents()))
+	b = appendNumber(b, 14, count(s.DroppedLinks()))
 	if status := s.Status(); status.Code != codes.Unset {
 		b = appendMessage(b, 15, func(b []byte) []byte { return appendStatus(b, status) })
 	}
@@ -307,4 +302,4 @@ func flagsOf(f trace.TraceFlags, remote bool) uint32 {
 func nanoseconds(n int64) uint64 { return uint64(max(0, n)) }
 
 // count is a count as OTLP has it, in 32 bits.
-func count(n int) uint64 { return uint64(min(max(0, n), math.MaxUint32)) }
+func count(n int) uint64 { return min(uint64(max(0, n)), math.MaxUint32) }

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"slices"
 	"testing"
@@ -54,14 +55,35 @@ func LockOwn(f *os.File, pause func()) { lockOwn(f, pause) }
 
 // ReadSegment reads a segment of a dead writer.
 func ReadSegment(b []byte) *Journal {
+	return ReadSegmentFrom(bytes.NewReader(b))
+}
+
+type memoryFile struct{ io.ReaderAt }
+
+func (memoryFile) Close() error { return nil }
+
+// ReadSegmentFrom is ReadSegment of any reader.
+func ReadSegmentFrom(r io.ReaderAt) *Journal {
 	j := Journal{paths: []string{"segment"}}
-	_ = j.fill(func(string) (segmentFile, error) { return memoryFile{bytes.NewReader(b)}, nil }, true)
+	_ = j.fill(func(string) (segmentFile, error) { return memoryFile{r}, nil }, true)
 	return &j
 }
 
-type memoryFile struct{ *bytes.Reader }
+// SegmentTail reads one segment again and again, as a Tail does.
+type SegmentTail struct {
+	tailed *tailed
+	merger merger
+}
 
-func (memoryFile) Close() error { return nil }
+// Read reads what was added to the segment, and returns how many spans have ended so far and how many have not.
+func (t *SegmentTail) Read(r io.ReaderAt) (ended, open int, broken bool, err error) {
+	if t.tailed == nil {
+		h, records, _ := begin(r)
+		t.tailed = newTailed("segment", h, records)
+	}
+	broken, err = t.tailed.read(r, &t.merger)
+	return len(t.merger.ended), len(t.merger.started), broken, err
+}
 
 // Files is how many files the Writer has made.
 func (w *Writer) Files() int {
@@ -82,14 +104,4 @@ func AllLocked(t testing.TB, dir string) bool {
 		_, err := os.Lstat(path) // the writer may have removed it
 		return err == nil && !locked
 	})
-}
-
-// AttributesStay tells whether attributes are not copied.
-func AttributesStay() bool { return attributesStay() }
-
-// CopyAttributes has them copied for the length of the test, as with an SDK that changes them.
-func CopyAttributes(t testing.TB) {
-	before := attributesStay
-	attributesStay = func() bool { return false }
-	t.Cleanup(func() { attributesStay = before })
 }

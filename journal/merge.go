@@ -2,7 +2,6 @@ package journal
 
 import (
 	"encoding/binary"
-	"io"
 	"slices"
 
 	"go.opentelemetry.io/otel/trace"
@@ -47,96 +46,45 @@ type merger struct {
 	last    uint64          // the latest time seen, Unix nanoseconds
 }
 
-// segment takes the records b of one segment, up to the first that is damaged, and tells whether there was any such. A record
-// that was not finished, since its writer lives or because it has died just then, is none. It adds to contexts, and returns how
-// many bytes it has taken. before are the records before b.
-func (m *merger) segment(b []byte, before earlier, contexts map[uint32]*origin) (taken int, broken bool) {
+// segment takes the records b of one segment, up to the first that is damaged. A record that was not finished, since its writer
+// lives or because it has died just then, is none. It adds to contexts, and returns how many bytes it has taken. before are the
+// records before b.
+func (m *merger) segment(b []byte, before *earlier, contexts map[uint32]*origin) (taken int, damage damage, err error) {
 	for {
 		r, size, o := parseRecord(b[taken:])
 		switch o {
 		case found:
 		case damaged:
-			return taken, true
+			return taken, damage | damageHere, nil
 		default:
-			return taken, broken
+			return taken, damage, nil
 		}
 		at := recordPlace{before.path, before.next + int64(taken)}
 		if r.kind == kindRest {
-			r = before.join(r, b[:taken])
+			if r, err = before.join(r, b[:taken]); err != nil {
+				return taken, damage, err
+			}
 		}
 		if r.kind == kindContext {
 			if c, ok := parseOrigin(r.payload); ok {
 				contexts[r.context] = c
 			} else {
-				broken = true
+				damage |= damagePassed
 			}
 		} else if !m.record(r, at, contexts[r.context]) {
-			broken = true // whole, and yet no span: the writer is to blame
+			damage |= damagePassed // the writer is to blame
 		}
 		taken += size
 	}
 }
 
-// earlier are the records of a segment that have been taken.
-type earlier struct {
-	*tailed
-	file io.ReaderAt
-}
+// damage is what of a segment could not be read.
+type damage uint8
 
-// usualRecord is how much is read of a record whose size is not known, in bytes.
-const usualRecord = 1 << 10
-
-// join makes a whole end of the rest r, whose start is in more, which follows e, or in e. Without one there is no span in what it
-// returns.
-func (e earlier) join(r record, more []byte) record {
-	r.kind = kindEnd
-	fields := r.payload[:max(0, len(r.payload)-startRef)]
-	r.payload = r.payload[len(fields):]
-	if len(r.payload) < startRef {
-		return record{kind: kindEnd}
-	}
-	at := int64(binary.LittleEndian.Uint32(r.payload))
-	var start record
-	switch {
-	case at < e.next:
-		start = e.read(at)
-	case at-e.next < int64(len(more)):
-		start, _, _ = parseRecord(more[at-e.next:])
-	}
-	// No start has more than one end: a few bytes shall not make many spans of a large one.
-	e.joined += int64(len(start.payload))
-	if start.kind != kindStart && start.kind != kindCarried || e.joined > e.next+int64(len(more)) {
-		return record{kind: kindEnd}
-	}
-	r.payload = e.concat(start.payload, fields)
-	return r
-}
-
-// concat returns a and b as one, in memory that it shares with others.
-func (s *tailed) concat(a, b []byte) []byte {
-	n := len(a) + len(b)
-	if n > cap(s.room)-len(s.room) {
-		s.room = make([]byte, 0, max(n, chunkSize))
-	}
-	at := len(s.room)
-	s.room = append(append(s.room, a...), b...)
-	return s.room[at:len(s.room):len(s.room)]
-}
-
-// read reads the record at a place before the next.
-func (e earlier) read(at int64) record {
-	b := make([]byte, min(usualRecord, e.next-at))
-	n, _ := e.file.ReadAt(b, at)
-	if length := int64(recordLength(b[:n])); length > int64(n) && length <= e.next-at {
-		b = make([]byte, length)
-		n, _ = e.file.ReadAt(b, at)
-	}
-	if h, _, what := begin(e.file); what != segmentOK || h.sequence != e.sequence {
-		return record{} // used again meanwhile
-	}
-	r, _, _ := parseRecord(b[:n])
-	return r
-}
+const (
+	damageHere   damage = 1 << iota // what comes next; perhaps it is only not there yet
+	damagePassed                    // whole records, and yet no spans
+)
 
 // record takes a span's record. What is of a kind that is not known is passed over.
 func (m *merger) record(r record, at recordPlace, from *origin) (ok bool) {

@@ -7,6 +7,7 @@ type openSpans struct {
 	slots  []*draft          // by the hash; to come by one here costs a tenth of what it costs in a map
 	others map[uint64]*draft // whose slots were taken
 	n      int
+	twice  bool // there were two at once with the same ids; from then on none is known by its ids
 }
 
 // openSlots is more than are open at once in most programs.
@@ -18,7 +19,9 @@ func newOpenSpans() openSpans {
 
 // put adds d, and returns the one with the same hash that it replaces; nil when there is none.
 func (o *openSpans) put(hash uint64, d *draft) (before *draft) {
-	before = o.take(hash)
+	if before = o.take(hash); before != nil && before != d {
+		o.twice = true
+	}
 	d.hash = hash
 	o.n++
 	if slot := &o.slots[hash%openSlots]; *slot == nil {

@@ -35,6 +35,7 @@ type process struct {
 	stats    Stats
 	lastErr  error
 	tryAgain time.Time // not before then, after a file could not be made
+	makeErr  error     // because of this
 
 	wake chan struct{} // capacity 1: there is work for the background
 	stop chan struct{}
@@ -103,6 +104,7 @@ func (p *process) unlockAfter(err error) {
 	if err != nil {
 		p.stats.Lost++
 		p.lastErr = err
+		wake = errors.Is(err, errFull) // a reader may have consumed some
 	} else {
 		// Half a segment is room enough while the background makes the next one; and most short programs never need it.
 		wake = len(p.spares) == 0 && p.cur.used > p.cur.size/2 && p.mayPrepare() || len(p.retired) > 0
@@ -252,7 +254,10 @@ func (p *process) reusable() int {
 // makeNow makes a file while the caller waits.
 func (p *process) makeNow(need int) (*segment, error) {
 	if !p.tryAgain.IsZero() && time.Now().Before(p.tryAgain) {
-		return nil, p.lastErr
+		return nil, p.makeErr
+	}
+	if len(p.full) > 0 && p.full[0].consumed() { // the background may not have looked yet
+		p.retireConsumed()
 	}
 	retired := p.retired
 	p.retired = nil
@@ -289,7 +294,7 @@ func (p *process) create(number uint32, size int, plain bool) (*segment, error) 
 
 // later notes that a file could not be made.
 func (p *process) later(err error) {
-	p.lastErr = err
+	p.makeErr = err
 	p.tryAgain = time.Now().Add(retryEvery)
 }
 

@@ -117,18 +117,6 @@ func TestRecordsAreMerged(t *testing.T) {
 	}
 }
 
-// A few bytes cannot make many spans of a large one.
-func TestManyRestsOfOneStart(t *testing.T) {
-	records := [][]byte{spanRecord(kindStart, strings.Repeat("a", 1<<20), 1)}
-	for range 1000 {
-		records = append(records, restRecord(0))
-	}
-	got := journal.ReadSegment(journal.Segment(nobody, journal.Boot(), 1, records...))
-	if got.Finished != 1 || got.Damaged != 1 {
-		t.Errorf("%d spans, %d damaged", got.Finished, got.Damaged)
-	}
-}
-
 func TestWhoIsAlive(t *testing.T) {
 	rec := spanRecord(kindEnd, "a", 1)
 	me, boot := os.Getpid(), journal.Boot()

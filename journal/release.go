@@ -79,11 +79,14 @@ func (p *process) owe(hash uint64, at place, d *draft) {
 }
 
 // takeOpen takes out what is known of a span that has started and is about to end; nil when that is nothing. It tells whether its end
-// can refer to its start.
+// can refer to its start. Where ids are not unique the draft may be another's, and is of no use but for its place.
 func (p *process) takeOpen(hash uint64) (d *draft, refer bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	d = p.owed.open.take(hash)
+	if d != nil && p.owed.open.twice {
+		d.begun = 0
+	}
 	return d, d != nil && p.holds(d)
 }
 

@@ -38,7 +38,7 @@ type tailed struct {
 	phase    uint32 // before the last look at its records
 	next     int64  // where the next record begins
 	joined   int64  // bytes of starts in it that ends have referred to
-	room     []byte // for ends with their starts; what it has belongs to spans that were returned
+	passed   bool   // some of what was taken could not be read
 	contexts map[uint32]*origin
 	complete bool // all of it was read, and no more comes
 	consumed bool // and its writer was told
@@ -216,13 +216,14 @@ func (m *merger) takeAged(now, limit int64) (finished, unfinished []span) {
 // chunkSize is how much of a segment is read at once. Records may be larger.
 const chunkSize = 64 << 10
 
-// read takes the records that were added to the segment.
+// read takes the records that were added to the segment. broken tells whether a part could not be read, of all that there was.
 func (s *tailed) read(f io.ReaderAt, m *merger) (broken bool, err error) {
+	before := &earlier{tailed: s, file: f}
 	for size := chunkSize; ; {
 		var head [recordHead]byte
 		n, err := f.ReadAt(head[:], s.next)
 		if err != nil && !errors.Is(err, io.EOF) {
-			return false, err
+			return s.passed, err
 		}
 		length := recordLength(head[:n])
 		if length == 0 {
@@ -230,23 +231,29 @@ func (s *tailed) read(f io.ReaderAt, m *merger) (broken bool, err error) {
 		}
 		b := make([]byte, max(size, length))
 		if n, err = f.ReadAt(b, s.next); err != nil && !errors.Is(err, io.EOF) {
-			return false, err
+			return s.passed, err
 		}
 		if after, _, what := begin(f); what != segmentOK || after.sequence != s.sequence {
-			return false, nil // used again meanwhile
+			return s.passed, nil // used again meanwhile
 		}
-		taken, bad := m.segment(b[:n], earlier{s, f}, s.contexts)
+		taken, damage, err := m.segment(b[:n], before, s.contexts)
 		s.next += int64(taken)
-		broken = broken || bad
+		s.passed = s.passed || damage&damagePassed != 0
+		switch {
+		case errors.Is(err, errUsedAgain):
+			return s.passed, nil
+		case err != nil:
+			return s.passed, err
+		case damage&damageHere != 0:
+			broken = true
+		}
 		if taken == 0 || n < len(b) {
 			break
 		}
 		size = min(2*size, 16*chunkSize)
 	}
-	if s.complete = s.phase != phaseOpen; s.complete {
-		s.room = nil
-	}
-	return broken, nil
+	s.complete = s.phase != phaseOpen
+	return broken || s.passed, nil
 }
 
 // Consume tells the writers that everything Poll has returned so far is kept elsewhere, so that they can use full segments

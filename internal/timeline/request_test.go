@@ -15,10 +15,10 @@ func TestRequestsToModels(t *testing.T) {
 	const ttft = `{"key":"gen_ai.latency.time_to_first_token","value":{"doubleValue":0.25}}`
 	chat := `{"key":"gen_ai.operation.name","value":{"stringValue":"chat"}}`
 	body, err := otlp.FromJSON([]byte(`{"resourceSpans":[{"scopeSpans":[{"spans":[` + strings.Join([]string{
-		fmt.Sprintf(span, 1, 1, "start", 1_700_000_000_000_000_000, ""),
-		fmt.Sprintf(span, 2, 3, "download", 1_700_000_001_000_000_000, ""),
-		fmt.Sprintf(span, 3, 3, "chat", 1_700_000_002_000_000_000, chat+","+ttft),
-		fmt.Sprintf(span, 4, 1, "ChatOpenAI", 1_700_000_003_000_000_000, chat),
+		fmt.Sprintf(span, 1, 1, "start", int64(1_700_000_000_000_000_000), ""),
+		fmt.Sprintf(span, 2, 3, "download", int64(1_700_000_001_000_000_000), ""),
+		fmt.Sprintf(span, 3, 3, "chat", int64(1_700_000_002_000_000_000), chat+","+ttft),
+		fmt.Sprintf(span, 4, 1, "ChatOpenAI", int64(1_700_000_003_000_000_000), chat),
 	}, ",") + `]}]}]}`))
 	if err != nil {
 		t.Fatal(err)
