@@ -73,16 +73,16 @@ func (r *reader) between(def, least, most int, names ...string) int {
 	if name == "" {
 		return def
 	}
-	n, err := strconv.Atoi(value)
+	n, err := strconv.ParseInt(value, 10, 64)
 	switch {
 	case err != nil:
 		r.bad(name, value, strconv.Itoa(def), errors.New("not a whole number"))
-	case n < least:
+	case n < int64(least):
 		r.bad(name, value, strconv.Itoa(def), fmt.Errorf("less than %d", least))
-	case n > most:
+	case n > int64(most):
 		r.bad(name, value, strconv.Itoa(def), fmt.Errorf("more than %d", most))
 	default:
-		return n
+		return int(n)
 	}
 	return def
 }

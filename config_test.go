@@ -3,8 +3,10 @@ package forkspan_test
 import (
 	"context"
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -141,8 +143,8 @@ func TestBadConfiguration(t *testing.T) {
 }
 
 func TestQueueOfAnySize(t *testing.T) {
-	t.Setenv("OTEL_BSP_MAX_QUEUE_SIZE", "1000000000000000000")
-	t.Setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "1000000000000000000")
+	t.Setenv("OTEL_BSP_MAX_QUEUE_SIZE", strconv.Itoa(math.MaxInt))
+	t.Setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", strconv.Itoa(math.MaxInt))
 	c := forkspantest.NewCollector(t)
 	tr := start(t, forkspan.WithEndpoint(c.Endpoint()))
 	spans(t.Context(), 3000) // more than room is made for beforehand
