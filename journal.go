@@ -179,24 +179,27 @@ var errLeft = errors.New("journal not recovered")
 
 // resend exports the spans of a dead process, and goes on to the next request when the collector refuses one.
 func (j *journaled) resend(ctx context.Context, dead *journal.Journal, unfinished bool) error {
-	var failed error // the first
-	send := func(body []byte, change func(*recoveredSpan)) error {
-		if isDown(failed) {
-			return errLeft
+	var refused error // the first
+	send := func(body []byte, change func(*recoveredSpan)) (taken bool, err error) {
+		err = j.resendRequest(ctx, body, change)
+		if err == nil || isDown(err) {
+			return err == nil, err
 		}
-		err := j.resendRequest(ctx, body, change)
-		if failed == nil || isDown(err) {
-			failed = err
+		if refused == nil {
+			refused = err
 		}
-		return err
+		return false, nil
 	}
-	_ = dead.Deliver(func(body []byte) error { return send(body, nil) })
-	if unfinished {
-		_ = dead.DeliverUnfinished(func(body []byte) error {
+	err := dead.Deliver(func(body []byte) (bool, error) { return send(body, nil) })
+	if err == nil && unfinished {
+		err = dead.DeliverUnfinished(func(body []byte) (bool, error) {
 			return send(body, func(s *recoveredSpan) { s.interrupt(dead.LastSign) })
 		})
 	}
-	return failed
+	if err != nil {
+		return err
+	}
+	return refused
 }
 
 func (j *journaled) resendRequest(ctx context.Context, body []byte, change func(*recoveredSpan)) error {

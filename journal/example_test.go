@@ -115,22 +115,20 @@ func ExampleJournal_Deliver() {
 	}
 	_ = w.Shutdown(ctx) // or the process dies
 
-	recover := func(send func(request []byte) error) {
+	recover := func(requests int) { // as many as the collector takes
 		err := journal.Recover(ctx, dir, func(j *journal.Journal) error {
 			fmt.Print(j.Finished, " spans: ")
-			return j.Deliver(send)
+			return j.Deliver(func([]byte) (taken bool, err error) {
+				if requests--; requests < 0 {
+					return false, errors.New("the collector is down")
+				}
+				return true, nil
+			})
 		})
 		fmt.Println(err)
 	}
-	first := true
-	recover(func([]byte) error {
-		if first {
-			first = false
-			return nil
-		}
-		return errors.New("the collector is down")
-	})
-	recover(func([]byte) error { return nil })
+	recover(1)
+	recover(10)
 	// Output:
 	// 600 spans: the collector is down
 	// 88 spans: <nil>

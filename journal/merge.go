@@ -20,7 +20,8 @@ type span struct {
 	from    *origin
 	payload []byte // an OTLP Span message
 	at      recordPlace
-	seen    int64 // by a Tail, Unix nanoseconds; 0 for not yet
+	copies  []recordPlace // of its start that its writer carried on, and died before the first was given up
+	seen    int64         // by a Tail, Unix nanoseconds; 0 for not yet
 }
 
 // recordPlace is where a record was read.
@@ -100,6 +101,9 @@ func (m *merger) record(r record, at recordPlace, from *origin) (ok bool) {
 	}
 	m.last = max(m.last, last)
 	if r.kind != kindEnd {
+		if first := m.started[key]; r.kind == kindCarried && !r.done && len(first) > 0 {
+			first[0].copies = append(first[0].copies, at)
+		}
 		if !r.done && (r.kind == kindStart || len(m.started[key]) == 0 && m.open[key] == 0) {
 			s := &span{key: key, from: from, payload: r.payload, at: at}
 			if m.started == nil {
