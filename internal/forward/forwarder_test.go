@@ -17,6 +17,7 @@ import (
 	resource "go.opentelemetry.io/proto/otlp/resource/v1"
 	trace "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	"forkspan.dev/forkspan/forkspantest"
@@ -323,6 +324,33 @@ func TestTooLargeIsSplit(t *testing.T) {
 				t.Errorf("dead: %+v, %v", spans, err)
 			}
 		})
+	}
+}
+
+// A request is split also when what we make of it is shorter than it was: this one has a field that is empty.
+func TestTooLargeWithAnEmptyField(t *testing.T) {
+	st := openStore(t)
+	var data trace.TracesData
+	if err := proto.Unmarshal(append(numbered(t, 0, 8, "s"), numbered(t, 100, 1, "huge")...), &data); err != nil {
+		t.Fatal(err)
+	}
+	var body []byte
+	for _, rs := range data.ResourceSpans {
+		b, err := proto.Marshal(rs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		const schemaURL = 3
+		b = protowire.AppendString(protowire.AppendTag(b, schemaURL, protowire.BytesType), "")
+		body = protowire.AppendBytes(protowire.AppendTag(body, 1, protowire.BytesType), b)
+	}
+	put(t, st, "R", body)
+	l := &limited{limit: 1 << 20, refusal: &failure{verdict: tooLarge, err: errors.New("too large")}, arrived: map[string]int{}}
+	f := openVia(t, st, plain(), l)
+	got := f.Drain(waiting(t))
+	f.Close()
+	if got.Sent != 8 || got.Dead != 1 {
+		t.Errorf("%+v", got)
 	}
 }
 

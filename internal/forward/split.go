@@ -1,6 +1,8 @@
 package forward
 
 import (
+	"math"
+
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
 )
@@ -15,6 +17,17 @@ func split(p *part, atMost int) []*part {
 		return []*part{p}
 	}
 	return cut(p.of, &data, int(p.spans), atMost)
+}
+
+// halves cuts a part in two, by the number of its spans: in other parts it may be shorter than it was. What cannot be cut stays as it is.
+func halves(p *part) []*part {
+	var data tracepb.TracesData
+	if p.spans < 2 || proto.Unmarshal(p.body, &data) != nil {
+		return []*part{p}
+	}
+	n := int(p.spans)
+	head, tail := halve(&data, n/2)
+	return append(cut(p.of, head, n/2, math.MaxInt), cut(p.of, tail, n-n/2, math.MaxInt)...)
 }
 
 // cut encodes the n spans of data in as many parts as it takes.
