@@ -174,6 +174,11 @@ func isDown(err error) bool {
 	return errors.As(err, &again) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }
 
+// refusedError is of an export that the collector refused for good. Exporters that are not ours do not tell.
+type refusedError struct{ error }
+
+func (e *refusedError) Unwrap() error { return e.error }
+
 // errLeft leaves a journal for the next time.
 var errLeft = errors.New("journal not recovered")
 
@@ -182,13 +187,13 @@ func (j *journaled) resend(ctx context.Context, dead *journal.Journal, unfinishe
 	var refused error // the first
 	send := func(body []byte, change func(*recoveredSpan)) (taken bool, err error) {
 		err = j.resendRequest(ctx, body, change)
-		if err == nil || isDown(err) {
-			return err == nil, err
+		if no, ok := errors.AsType[*refusedError](err); ok {
+			if refused == nil {
+				refused = no
+			}
+			return false, nil
 		}
-		if refused == nil {
-			refused = err
-		}
-		return false, nil
+		return err == nil, err
 	}
 	err := dead.Deliver(func(body []byte) (bool, error) { return send(body, nil) })
 	if err == nil && unfinished {
@@ -217,7 +222,11 @@ func (j *journaled) resendRequest(ctx context.Context, body []byte, change func(
 		var a answer
 		err := guard(func() error { return j.plain.ExportSpans(withAnswer(ctx, &a), spans) })
 		if err != nil && (!a.taken || a.failed > 0) {
-			return fmt.Errorf("export %d spans: %w", len(spans), err)
+			err = fmt.Errorf("export %d spans: %w", len(spans), err)
+			if a.failed > 0 && !isDown(err) {
+				return &refusedError{err}
+			}
+			return err
 		}
 		j.recovered.Add(uint64(len(spans)))
 		return nil

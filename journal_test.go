@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -222,16 +223,15 @@ func TestJournalsAreRecoveredBesideOneThatIsRefused(t *testing.T) {
 	}
 }
 
-// A request that the collector refuses for good keeps the others of its journal neither from being recovered nor from being left alone
-// by the next.
-func TestJournalIsRecoveredButForWhatIsRefused(t *testing.T) {
-	dir := t.TempDir()
+// deadJournal returns a folder with the journal of a process that has ended n spans.
+func deadJournal(t *testing.T, n int) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
 	w, err := journal.Create(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	dead := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(w)).Tracer("s")
-	const n, refused = 1200, 512
 	for i := range n {
 		_, s := dead.Start(t.Context(), fmt.Sprint(i))
 		s.End()
@@ -239,6 +239,40 @@ func TestJournalIsRecoveredButForWhatIsRefused(t *testing.T) {
 	if err := w.Shutdown(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	return dir
+}
+
+// unable is an exporter of somebody else, which does not tell why it fails.
+type unable struct{ exports atomic.Int32 }
+
+func (u *unable) ExportSpans(context.Context, []sdktrace.ReadOnlySpan) error {
+	u.exports.Add(1)
+	return errors.New("503")
+}
+func (*unable) Shutdown(context.Context) error { return nil }
+
+// Who does not say that it has refused just these spans is not asked for each request of a journal: it may take its time.
+func TestJournalOfAnExporterThatFails(t *testing.T) {
+	dir := deadJournal(t, 1200)
+	var u unable
+	tr, err := forkspan.Init(t.Context(), "test.module", forkspan.WithExporter(&u), forkspan.WithJournal(dir),
+		forkspan.WithErrorHandler(func(error) {}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := tr.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if n, left := u.exports.Load(), leftBehind(t, dir); n != 1 || len(left) == 0 {
+		t.Errorf("%d exports, left: %v", n, left)
+	}
+}
+
+// A request that the collector refuses for good keeps the others of its journal neither from being recovered nor from being left alone
+// by the next.
+func TestJournalIsRecoveredButForWhatIsRefused(t *testing.T) {
+	const n, refused = 1200, 512
+	dir := deadJournal(t, n)
 	c := forkspantest.NewCollector(t)
 	init := func(answers ...forkspantest.Answer) uint64 {
 		c.Answer(answers...)

@@ -39,10 +39,10 @@ func (p *process) tidy() {
 	p.recycleRetired()
 }
 
-// retireConsumed gives up the full segments that a reader has everything of.
+// retireConsumed gives up the full segments that a reader has everything of, and no exporter needs.
 func (p *process) retireConsumed() {
 	p.full = slices.DeleteFunc(p.full, func(s *segment) bool {
-		consumed := s.consumed()
+		consumed := s.pins == 0 && s.consumed()
 		if consumed {
 			p.retired = append(p.retired, s)
 		}

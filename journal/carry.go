@@ -13,8 +13,9 @@ const carryFrom = 4
 const carryShare = 4
 
 // carry writes the starts of spans that have been open for long once more, into the current segment, so that the old ones can
-// be used again: of those that hold nothing else. The caller has the lock, and the current segment is new.
-func (p *process) carry() {
+// be used again: of those that hold nothing else. The caller has the lock, and the current segment is new; need bytes of it are spoken
+// for.
+func (p *process) carry(need int) {
 	if len(p.full) < carryFrom {
 		return
 	}
@@ -34,7 +35,7 @@ func (p *process) carry() {
 			bySegment[d.at.segment] = append(list, d)
 		}
 	}
-	room := p.cur.size / carryShare
+	room := min(p.cur.size/carryShare, p.cur.size-p.cur.used-need)
 	for _, s := range candidates {
 		starts := bySegment[s]
 		slices.SortFunc(starts, func(a, b *draft) int { return cmp.Compare(a.at.offset, b.at.offset) })

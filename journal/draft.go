@@ -37,10 +37,8 @@ type draft struct {
 const (
 	// keptDrafts is how many spans at most have a draft kept while they are open.
 	keptDrafts = 1 << 10
-	// keptDraft is the size of the largest draft that is kept, in bytes.
+	// keptDraft is the size of the largest draft that is kept, or used again for another span, in bytes.
 	keptDraft = 4 << 10
-	// pooledDraft is the size of the largest that is used again for another span.
-	pooledDraft = 64 << 10
 )
 
 // begin makes d the record of the start of s.
@@ -148,8 +146,8 @@ func (w *Writer) newDraft() *draft { return w.drafts.Get().(*draft) }
 
 // free lets d be used for another span.
 func (w *Writer) free(d *draft) {
-	if max(cap(d.b), cap(d.rest)) > pooledDraft {
-		return // and not for ever the largest that ever was
+	if cap(d.b) > keptDraft || cap(d.rest) > keptDraft {
+		return // or drafts that are too large to be kept would be all that there are
 	}
 	d.at, d.begun, d.sequence = place{}, 0, 0
 	w.drafts.Put(d)

@@ -166,6 +166,17 @@ func TestEndsDoNotRepeatStarts(t *testing.T) {
 	if n := w.Files(); n > 99/3+1 {
 		t.Errorf("%d files", n)
 	}
+	// A large one changes nothing for others.
+	_, large := tracer.Start(t.Context(), "large", trace.WithAttributes(attribute.String("k", strings.Repeat("v", 20_000))))
+	large.End()
+	before := w.Files()
+	for range 99 {
+		_, span := tracer.Start(t.Context(), "a", trace.WithAttributes(attribute.String("k", strings.Repeat("v", 1000))))
+		span.End()
+	}
+	if n := w.Files() - before; n > 99/3+1 {
+		t.Errorf("%d files after a large span", n)
+	}
 }
 
 // A processor before the journal may change what a span has, even in place.

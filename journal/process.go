@@ -219,7 +219,7 @@ func (p *process) advance(need int) error {
 		before.seal()
 		p.full = append(p.full, before)
 		p.retire(before)
-		p.carry()
+		p.carry(need)
 	}
 	return nil
 }

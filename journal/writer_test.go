@@ -299,6 +299,53 @@ func TestLongSpansDoNotPinSegments(t *testing.T) {
 	}
 }
 
+// Starts that are carried on leave room for what the segment was made for.
+func TestALargeSpanAmongManyOpenOnes(t *testing.T) {
+	w := create(t, t.TempDir(), journal.WithSegmentSize(4<<10))
+	tp := provider(w, sdktrace.WithSyncer(w.Exporter(discard{})))
+	defer func() { _ = tp.Shutdown(context.Background()) }()
+	tracer := tp.Tracer("s")
+	for range 400 {
+		_, _ = tracer.Start(t.Context(), "open")
+	}
+	for _, size := range []int{2 << 10, 3 << 10, 3500, 8 << 10, 30 << 10} {
+		_, s := tracer.Start(t.Context(), "large", trace.WithAttributes(attribute.String("a", strings.Repeat("x", size))))
+		s.End()
+	}
+	if n := w.Files(); n > 100 {
+		t.Errorf("%d files were made", n)
+	}
+}
+
+// A segment that a reader has consumed is not used again while an exporter has not taken what is in it.
+func TestExportedAndConsumed(t *testing.T) {
+	dir := t.TempDir()
+	w := create(t, dir, journal.WithSegmentSize(4<<10), journal.WithMaxSize(16<<10))
+	tp := provider(w, sdktrace.WithBatcher(w.Exporter(discard{}), sdktrace.WithBatchTimeout(time.Hour)))
+	defer func() { _ = tp.Shutdown(context.Background()) }()
+	tracer, tail := tp.Tracer("s"), journal.NewTail(dir)
+	for range 10 {
+		for range 10 {
+			record(tracer, "a")
+		}
+		poll(t, tail)
+		if err := tail.Consume(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const open = 25
+	for range open {
+		_, _ = tracer.Start(t.Context(), "open")
+	}
+	if err := tp.ForceFlush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	started := w.Stats().Started - 100
+	if got := readAll(t, dir); uint64(len(got.unfinished)) != started || started == 0 || got.damaged != 0 {
+		t.Errorf("%d open of %d, %d damaged", len(got.unfinished), started, got.damaged)
+	}
+}
+
 func TestNothingIsLeftAfterEverythingWasExported(t *testing.T) {
 	dir := t.TempDir()
 	w := create(t, dir, journal.WithSegmentSize(4<<10))
