@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/creack/pty"
 
@@ -21,7 +20,7 @@ import (
 
 func init() { standIns["steps"] = steps }
 
-// steps loads, and takes as long for it as the file of its argument is there. It reaches nobody over the network.
+// steps loads until its standard input ends. It reaches nobody over the network.
 func steps() error {
 	for _, name := range []string{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "FORKSPAN_RUN_ENDPOINT"} {
 		os.Setenv(name, "http://127.0.0.1:9/")
@@ -31,19 +30,15 @@ func steps() error {
 		return err
 	}
 	forkspan.Do(context.Background(), "Load", func(context.Context) error {
-		for {
-			if _, err := os.Stat(os.Args[1]); err != nil {
-				return nil
-			}
-			time.Sleep(time.Millisecond)
-		}
+		_, _ = os.Stdin.Read(make([]byte, 1)) // its end
+		return nil
 	})
 	return tr.Shutdown(context.Background())
 }
 
 // followed is a run of steps and a forkspan show --follow of it on a terminal.
 type followed struct {
-	file     string // steps goes on when it is gone
+	hold     io.Closer // steps goes on when it is closed
 	run      *exec.Cmd
 	show     *exec.Cmd
 	terminal *os.File
@@ -57,17 +52,20 @@ func startFollowed(t *testing.T) *followed {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	f := &followed{file: filepath.Join(dir, "loading")}
+	f := &followed{}
 	child, db := filepath.Join(dir, "steps"), filepath.Join(dir, "forkspan.db")
-	if err := errors.Join(os.Symlink(program, child), os.WriteFile(f.file, nil, 0o600)); err != nil {
+	if err := os.Symlink(program, child); err != nil {
 		t.Fatal(err)
 	}
 	env := []string{"HOME=" + dir, "TERM=xterm-256color", "LANG=C.UTF-8", "FORKSPAN_DB=" + db, "PATH=" + os.Getenv("PATH")}
-	f.run = &exec.Cmd{Path: program, Args: []string{"forkspan", "run", "-q", "--ready", "span:none", "--", child, f.file}, Env: env}
+	f.run = &exec.Cmd{Path: program, Args: []string{"forkspan", "run", "-q", "--ready", "span:none", "--", child}, Env: env}
+	if f.hold, err = f.run.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
 	if err := f.run.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.Remove(f.file); _ = f.run.Wait() })
+	t.Cleanup(func() { _ = f.hold.Close(); _ = f.run.Wait() })
 	// The run is there when something of it is stored.
 	for {
 		ls := &exec.Cmd{Path: program, Args: []string{"forkspan", "ls", "--json"}, Env: env}
@@ -102,7 +100,7 @@ func TestShowFollows(t *testing.T) {
 	f.readUntil(t, "unfinished", 1)
 	f.readUntil(t, "Load", 2) // frames, the second in place of the first
 	f.readUntil(t, "\x1b[J", 2)
-	if err := os.Remove(f.file); err != nil {
+	if err := f.hold.Close(); err != nil {
 		t.Fatal(err)
 	}
 	rest, _ := io.ReadAll(f.terminal) // ends with an error when the program does

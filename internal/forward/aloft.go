@@ -69,24 +69,7 @@ func chop(p *part, most int64) []*part {
 	if p.spans <= most || p.of.request == 0 {
 		return []*part{p}
 	}
-	data := &tracepb.TracesData{}
-	if err := proto.Unmarshal(p.body, data); err != nil {
-		return []*part{p}
-	}
-	var parts []*part
-	for left := p.spans; left > 0; left -= most {
-		head, rest := data, data
-		if left > most {
-			head, rest = halve(data, int(most))
-		}
-		body, err := proto.Marshal(head)
-		if err != nil {
-			return []*part{p}
-		}
-		parts = append(parts, &part{of: p.of, body: body, spans: min(left, most)})
-		data = rest
-	}
-	return parts
+	return pieces(p, most)
 }
 
 // tail returns a request without its first spans; ok is false when it is not as long.

@@ -314,7 +314,7 @@ func (l *loop) take(ctx context.Context, r result) {
 		return
 	}
 	if f.verdict == tooLarge && p.spans > 1 {
-		if parts := halves(p); len(parts) > 1 {
+		if parts := pieces(p, (p.spans+1)/2); len(parts) > 1 { // by spans: in other parts it may be shorter than it was
 			p.of.split = true
 			l.queue = append(replace(p, parts), l.queue...)
 			return

@@ -1,8 +1,6 @@
 package forward
 
 import (
-	"math"
-
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
 )
@@ -19,15 +17,26 @@ func split(p *part, atMost int) []*part {
 	return cut(p.of, &data, int(p.spans), atMost)
 }
 
-// halves cuts a part in two, by the number of its spans: in other parts it may be shorter than it was. What cannot be cut stays as it is.
-func halves(p *part) []*part {
-	var data tracepb.TracesData
-	if p.spans < 2 || proto.Unmarshal(p.body, &data) != nil {
+// pieces cuts a part into some that have no more than most spans each. What cannot be cut stays as it is.
+func pieces(p *part, most int64) []*part {
+	data := &tracepb.TracesData{}
+	if err := proto.Unmarshal(p.body, data); err != nil {
 		return []*part{p}
 	}
-	n := int(p.spans)
-	head, tail := halve(&data, n/2)
-	return append(cut(p.of, head, n/2, math.MaxInt), cut(p.of, tail, n-n/2, math.MaxInt)...)
+	var parts []*part
+	for left := p.spans; left > 0; left -= most {
+		head, rest := data, data
+		if left > most {
+			head, rest = halve(data, int(most))
+		}
+		body, err := proto.Marshal(head)
+		if err != nil {
+			return []*part{p}
+		}
+		parts = append(parts, &part{of: p.of, body: body, spans: min(left, most)})
+		data = rest
+	}
+	return parts
 }
 
 // cut encodes the n spans of data in as many parts as it takes.
