@@ -195,6 +195,19 @@ func TestJournalStaysWhileTheCollectorIsDown(t *testing.T) {
 	}
 }
 
+// recovers is what becomes of dir in a process that has a journal there, and does nothing.
+func recovers(t *testing.T, dir string, exporter forkspan.Option) forkspan.Stats {
+	t.Helper()
+	tr, err := forkspan.Init(t.Context(), "test.module", exporter, forkspan.WithJournal(dir), forkspan.WithErrorHandler(func(error) {}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := tr.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	return tr.Stats()
+}
+
 // One journal that the collector refuses does not keep the others from being recovered; an unreachable one is asked once.
 func TestJournalsAreRecoveredBesideOneThatIsRefused(t *testing.T) {
 	for _, test := range []struct {
@@ -209,15 +222,8 @@ func TestJournalsAreRecoveredBesideOneThatIsRefused(t *testing.T) {
 		killedProcess(t, dir)
 		c := forkspantest.NewCollector(t)
 		c.Answer(test.answer)
-		tr, err := forkspan.Init(t.Context(), "test.module", forkspan.WithEndpoint(c.Endpoint()), forkspan.WithJournal(dir),
-			forkspan.WithErrorHandler(func(error) {}))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := tr.Shutdown(t.Context()); err != nil {
-			t.Error(err)
-		}
-		if s, left := tr.Stats(), leftBehind(t, dir); s.Recovered != test.recovered || len(left) != 2-int(test.recovered) {
+		s := recovers(t, dir, forkspan.WithEndpoint(c.Endpoint()))
+		if left := leftBehind(t, dir); s.Recovered != test.recovered || len(left) != 2-int(test.recovered) {
 			t.Errorf("%v: recovered %d, left %v", test.answer.Code, s.Recovered, left)
 		}
 	}
@@ -255,14 +261,7 @@ func (*unable) Shutdown(context.Context) error { return nil }
 func TestJournalOfAnExporterThatFails(t *testing.T) {
 	dir := deadJournal(t, 1200)
 	var u unable
-	tr, err := forkspan.Init(t.Context(), "test.module", forkspan.WithExporter(&u), forkspan.WithJournal(dir),
-		forkspan.WithErrorHandler(func(error) {}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := tr.Shutdown(t.Context()); err != nil {
-		t.Error(err)
-	}
+	recovers(t, dir, forkspan.WithExporter(&u))
 	if n, left := u.exports.Load(), leftBehind(t, dir); n != 1 || len(left) == 0 {
 		t.Errorf("%d exports, left: %v", n, left)
 	}
@@ -276,15 +275,7 @@ func TestJournalIsRecoveredButForWhatIsRefused(t *testing.T) {
 	c := forkspantest.NewCollector(t)
 	init := func(answers ...forkspantest.Answer) uint64 {
 		c.Answer(answers...)
-		tr, err := forkspan.Init(t.Context(), "test.module", forkspan.WithEndpoint(c.Endpoint()), forkspan.WithJournal(dir),
-			forkspan.WithErrorHandler(func(error) {}))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := tr.Shutdown(t.Context()); err != nil {
-			t.Error(err)
-		}
-		return tr.Stats().Recovered
+		return recovers(t, dir, forkspan.WithEndpoint(c.Endpoint())).Recovered
 	}
 	no := forkspantest.Answer{Code: codes.InvalidArgument}
 	if got := init(forkspantest.Answer{}, no); got != n-refused {
